@@ -1,0 +1,153 @@
+
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
+/*
+ * What the core module offers to the stream and http modules.
+ */
+
+
+#ifndef _NGX_D4_H_INCLUDED_
+#define _NGX_D4_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_d4_redis.h"
+#include "protocol/d4_addr.h"
+#include "protocol/d4_batch.h"
+#include "protocol/d4_frame.h"
+#include "protocol/d4_policy.h"
+#include "protocol/d4_uuid.h"
+
+
+#define NGX_D4_MODE_REGISTRATION   0
+#define NGX_D4_MODE_SHARED_SECRET  1
+
+#define NGX_D4_DUPLICATE_REFUSE    0
+#define NGX_D4_DUPLICATE_REPLACE   1
+
+
+typedef struct {
+    ngx_shm_zone_t          *zone;
+    ngx_d4_redis_conf_t      redis[NGX_D4_REDIS_ROLES];
+    ngx_uint_t               mode;
+    ngx_str_t                default_key;
+    ngx_str_t                host;
+    size_t                   worker_memory;
+    size_t                   batch_size;
+    ngx_msec_t               redis_timeout;
+    ngx_msec_t               stat_interval;
+    ngx_int_t                stat_budget;
+    time_t                   stat_retention;
+    ngx_int_t                refused_max;
+} ngx_d4_conf_t;
+
+
+/* what a listening server decides for its sessions */
+typedef struct {
+    d4_limits_t              limits;
+    ngx_uint_t               duplicate;
+    size_t                   buffer_size;
+    size_t                   backlog_size;
+} ngx_d4_session_conf_t;
+
+
+typedef struct ngx_d4_session_s  ngx_d4_session_t;
+
+
+/*
+ * What a session tells the connection that feeds it.  READY: the answer asked
+ * for came, or room came back: go on reading.  END: the session is over for
+ * the reason given; the connection is to be closed.
+ */
+typedef enum {
+    NGX_D4_READY = 0,
+    NGX_D4_END
+} ngx_d4_event_t;
+
+typedef void (*ngx_d4_session_pt)(void *data, ngx_d4_event_t event,
+    d4_end_t reason);
+
+
+extern ngx_module_t  ngx_d4_module;
+
+
+ngx_d4_conf_t *ngx_d4_get_conf(ngx_cycle_t *cycle);
+
+/* Counts a connection; 0 when the worker has no memory to give to it. */
+ngx_uint_t ngx_d4_accept(void);
+
+/*
+ * Asks whether an address is blocked; handler is called once, later, with
+ * D4_END_ADDRESS_BLOCKED or D4_END_NONE (also when Redis cannot say: the
+ * session's own policy asks again).  Returns a handle to cancel with, or NULL
+ * when it cannot be asked.
+ */
+typedef void (*ngx_d4_blocked_pt)(void *data, d4_end_t end);
+void *ngx_d4_blocked(d4_addr_t *addr, ngx_d4_blocked_pt handler, void *data);
+void ngx_d4_blocked_cancel(void *handle);
+
+/* Counts, logs (one info line on log) and reports a refusal. uuid, type: NULL
+ * and -1 when no header was read. */
+void ngx_d4_refused(ngx_log_t *log, d4_addr_t *addr, const u_char *uuid,
+    ngx_int_t type, d4_end_t reason);
+
+
+/*
+ * A session from the first header to the last acknowledged frame.  It outlives
+ * its connection until Redis has everything.
+ *
+ * ngx_d4_session_open() starts the policy look-up for the sensor of header h;
+ * READY follows, or END.  After READY ngx_d4_session_key() is the key to verify
+ * with and the frame of the header is already open.  NULL: no memory.
+ */
+ngx_d4_session_t *ngx_d4_session_open(ngx_d4_session_conf_t *conf,
+    d4_addr_t *addr, d4_header_t *h, ngx_d4_session_pt handler, void *data);
+
+const d4_key_t *ngx_d4_session_key(ngx_d4_session_t *s);
+
+/*
+ * The frames, in the order of d4_frame_next(): header (later frames only; the
+ * first was given at open), data, end.  They return D4_END_NONE, or the reason
+ * for which the connection must end.
+ */
+d4_end_t ngx_d4_session_header(ngx_d4_session_t *s, d4_header_t *h);
+d4_end_t ngx_d4_session_data(ngx_d4_session_t *s, const u_char *p, size_t len);
+d4_end_t ngx_d4_session_frame(ngx_d4_session_t *s, d4_header_t *h,
+    ngx_uint_t authentic);
+
+/*
+ * 1 when the socket may be read.  0: wait for READY.
+ */
+ngx_uint_t ngx_d4_session_room(ngx_d4_session_t *s);
+
+/* 1 while unread data is Redis' or the consumer's fault, not the sensor's. */
+ngx_uint_t ngx_d4_session_stalled(ngx_d4_session_t *s);
+
+/* 1 once a frame of the session has authenticated and was taken. */
+ngx_uint_t ngx_d4_session_live(ngx_d4_session_t *s);
+
+/*
+ * The connection is gone.  What was received is still stored; the handler is
+ * not called any more, s must not be used any more.
+ */
+void ngx_d4_session_close(ngx_d4_session_t *s, d4_end_t reason);
+
+/* For the access log. */
+typedef struct {
+    u_char                   uuid[D4_UUID_HEX + 1];
+    u_char                   sid[D4_SID + 1];
+    ngx_uint_t               type;
+    uint64_t                 frames;
+    uint64_t                 bytes;
+} ngx_d4_session_info_t;
+
+void ngx_d4_session_info(ngx_d4_session_t *s, ngx_d4_session_info_t *info);
+
+
+#endif /* _NGX_D4_H_INCLUDED_ */

@@ -1,0 +1,239 @@
+
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
+/*
+ * Inside the core module: the shared zone, the worker and its sessions.
+ */
+
+
+#ifndef _NGX_D4_CORE_H_INCLUDED_
+#define _NGX_D4_CORE_H_INCLUDED_
+
+
+#include "ngx_d4.h"
+
+
+#pragma GCC visibility push(hidden)
+
+
+#define NGX_D4_TICK            100     /* ms between a worker's rounds */
+#define NGX_D4_LEASE           10000   /* ms a worker's lease lasts */
+#define NGX_D4_LEASE_RENEW     2500
+#define NGX_D4_POLL            1000    /* ms between the leader's rounds */
+#define NGX_D4_SILENT          10      /* s after which a holder gives way */
+#define NGX_D4_EXIT            60000   /* ms to store what is left at exit, if
+                                          worker_shutdown_timeout is not set */
+#define NGX_D4_MEMORY_MIN      (8 * 1024 * 1024)
+
+
+/*
+ * One live session as every worker of this host sees it.  A slot of a fixed
+ * table, so that a reader can go through it in pieces; taken and given back
+ * under shpool->mutex, its counters are written by the owner without it.
+ */
+
+typedef struct {
+    ngx_atomic_t             used;
+    ngx_atomic_t             recheck;  /* the owner shall ask Redis again */
+    ngx_atomic_t             last;     /* Unix seconds of the last data */
+    ngx_atomic_t             frames;
+    ngx_atomic_t             bytes;
+    ngx_pid_t                pid;
+    time_t                   start;
+    uint32_t                 next;     /* free list: slot number + 1 */
+    u_char                   type;
+    u_char                   uuid[D4_UUID_SIZE];
+    char                     sid[D4_SID + 1];
+    d4_addr_t                addr;
+} ngx_d4_node_t;
+
+
+typedef struct {
+    uint32_t                 magic;
+    uint32_t                 layout;
+    ngx_atomic_t             generation;    /* moves when a node is marked
+                                               or types[] changes */
+    ngx_atomic_t             leader;        /* pid */
+    ngx_atomic_t             leader_until;  /* Unix ms, see ngx_d4_now() */
+    ngx_atomic_t             types_known;
+    u_char                   types[32];     /* bit t: type t is accepted */
+    ngx_atomic_t             ends[D4_END_N];    /* sessions, refusals */
+    ngx_atomic_t             accepted;          /* connections */
+    ngx_atomic_t             frames;
+    ngx_atomic_t             bytes;
+    ngx_atomic_t             unlisted;      /* sessions without a slot */
+    uint32_t                 nodes_max;
+    uint32_t                 nodes_used;
+    uint32_t                 nodes_top;     /* slots ever used */
+    uint32_t                 nodes_free;    /* slot number + 1 */
+    ngx_d4_node_t           *nodes;
+} ngx_d4_shared_t;
+
+
+/* what a session stored since its statistics were last written */
+typedef struct {
+    uint64_t                 frames;
+    uint64_t                 bytes;
+    time_t                   first;
+    time_t                   last;
+    ngx_uint_t               type;
+} ngx_d4_delta_t;
+
+
+typedef struct {
+    ngx_d4_conf_t           *conf;
+    ngx_d4_shared_t         *shared;
+    ngx_slab_pool_t         *shpool;
+    ngx_socket_t             fd;       /* 0: debug logs of timers read it,
+                                          as of an ngx_connection_t */
+    ngx_log_t               *log;
+
+    ngx_d4_redis_t          *metadata;
+    ngx_d4_redis_t          *streams;
+
+    u_char                   name[NGX_MAXHOSTNAMELEN + 48];
+    ngx_str_t                id;            /* <host>:<pid>:<nonce> */
+    ngx_msec_t               lease_until;   /* ngx_current_msec; 0: none */
+
+    ngx_queue_t              sessions;      /* ngx_d4_session_t.queue */
+    ngx_uint_t               nsessions;
+    d4_pool_t                pool;
+
+    ngx_event_t              tick;
+    ngx_atomic_uint_t        generation;    /* last seen */
+
+    unsigned                 active:1;      /* this process runs sessions */
+} ngx_d4_worker_t;
+
+
+extern ngx_d4_worker_t  ngx_d4_worker;
+
+
+/* Unix milliseconds from nginx's cached clock. */
+static ngx_inline uint64_t
+ngx_d4_now(void)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (uint64_t) tp->sec * 1000 + tp->msec;
+}
+
+
+#define ngx_d4_str(str, text, length)                                         \
+    (str)->data = (u_char *) (text);                                          \
+    (str)->len = (length)
+
+
+#define ngx_d4_reply_is(reply, t)  ((reply)->type == (t))
+
+#define ngx_d4_reply_int(reply)                                               \
+    (ngx_d4_reply_is(reply, REDIS_REPLY_INTEGER) ? (reply)->integer : 0)
+
+#define ngx_d4_reply_text(reply)                                              \
+    (ngx_d4_reply_is(reply, REDIS_REPLY_STRING)                               \
+     || ngx_d4_reply_is(reply, REDIS_REPLY_STATUS))
+
+
+/* Scripts (ngx_d4_scripts.c): each is sent whole with EVAL. */
+
+typedef enum {
+    NGX_D4_SCRIPT_BLOCKED = 0,
+    NGX_D4_SCRIPT_POLICY,
+    NGX_D4_SCRIPT_CLAIM,
+    NGX_D4_SCRIPT_FLUSH,
+    NGX_D4_SCRIPT_BEGIN,
+    NGX_D4_SCRIPT_END,
+    NGX_D4_SCRIPT_RENEW,
+    NGX_D4_SCRIPT_SEED,
+    NGX_D4_SCRIPT_KICKS,
+    NGX_D4_SCRIPT_REAP,
+    NGX_D4_SCRIPT_N
+} ngx_d4_script_t;
+
+/* EVAL script 0 argv...; returns as ngx_d4_redis_command(). */
+ngx_int_t ngx_d4_script(ngx_d4_redis_t *rd, ngx_d4_script_t script,
+    ngx_uint_t argc, ngx_str_t *argv, ngx_d4_reply_pt handler, void *data);
+
+
+/* Live sessions of this host (ngx_d4_registry.c). */
+
+ngx_int_t ngx_d4_registry_init(ngx_shm_zone_t *zone, void *data);
+
+/* A slot filled with what is given, or NULL when the table is full. */
+ngx_d4_node_t *ngx_d4_registry_add(const u_char *uuid, ngx_uint_t type,
+    const char *sid, d4_addr_t *addr);
+void ngx_d4_registry_remove(ngx_d4_node_t *node);
+
+/*
+ * Copies used nodes from slot *cursor on, up to max of them, and moves the
+ * cursor; 0 when the table was gone through.
+ */
+ngx_uint_t ngx_d4_registry_read(uint32_t *cursor, ngx_d4_node_t *nodes,
+    ngx_uint_t max);
+
+/*
+ * Marks sessions of this host for a new look at Redis: those of a uuid, of a
+ * sid, or all with both NULL; moves the generation if any was marked.
+ */
+void ngx_d4_registry_mark(const u_char *uuid, const char *sid);
+
+/* Seconds since a session of this host last sent, or -1: not of this host. */
+time_t ngx_d4_registry_silent(const char *sid, size_t len);
+
+/* Gives back the slots of processes that are gone. */
+void ngx_d4_registry_sweep(void);
+
+
+/* Lease, leader and control channel (ngx_d4_control.c, ngx_d4_reaper.c). */
+
+/* Before the first tick; makes the worker's id and asks for its lease. */
+ngx_int_t ngx_d4_control_init(void);
+
+/* Each tick: renews the lease; the leader also polls, listens and reaps. */
+void ngx_d4_control_tick(void);
+
+/* At exit: gives the lease back, drops the subscription. */
+void ngx_d4_control_done(void);
+
+/* 1 while this worker's lease surely stands. */
+ngx_uint_t ngx_d4_control_leased(void);
+
+void ngx_d4_reaper_tick(void);
+
+
+/* Refusals (ngx_d4_refused.c): aggregated in the worker, written each tick. */
+
+void ngx_d4_refused_tick(void);
+
+/* Refusals not yet written. */
+ngx_uint_t ngx_d4_refused_pending(void);
+
+
+/* Sessions (ngx_d4_session.c and its parts). */
+
+ngx_int_t ngx_d4_sessions_init(void);
+
+/* All sessions: Redis came up or went away, or it is time to look again. */
+void ngx_d4_sessions_work(void);
+
+/*
+ * Asks Redis again about the sessions marked in the registry, or about all:
+ * after the lease was lost, each has to see what it still owns.
+ */
+void ngx_d4_sessions_recheck(ngx_uint_t all);
+
+/* Each tick: statistics within their budget, paused readers, drains. */
+void ngx_d4_sessions_tick(void);
+
+/* The time to exit is up: logs what could not be stored and drops it. */
+void ngx_d4_sessions_abandon(void);
+
+
+#pragma GCC visibility pop
+
+#endif /* _NGX_D4_CORE_H_INCLUDED_ */

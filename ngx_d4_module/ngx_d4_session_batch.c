@@ -1,0 +1,611 @@
+
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
+/*
+ * From received frames to stored entries.  One transaction is on its way at a
+ * time and is kept until Redis has said what became of it; the ids within it
+ * are fixed, so that repeating one that was carried out changes nothing.
+ */
+
+
+#include "ngx_d4_session.h"
+
+
+static ngx_int_t ngx_d4_session_prepare(ngx_d4_session_t *s);
+static ngx_int_t ngx_d4_session_seal(ngx_d4_session_t *s);
+static void ngx_d4_session_sent(void *data, redisReply *reply);
+static void ngx_d4_session_delay(ngx_d4_session_t *s);
+static void ngx_d4_session_outcome(ngx_d4_session_t *s, redisReply *reply);
+static void ngx_d4_session_stored(ngx_d4_session_t *s);
+static void ngx_d4_session_look(ngx_d4_session_t *s);
+static void ngx_d4_session_looked(void *data, redisReply *reply);
+static ngx_int_t ngx_d4_session_last_id(redisReply *reply, uint64_t *ms,
+    uint64_t *n);
+static void ngx_d4_session_recreated(void *data, redisReply *reply);
+static void ngx_d4_session_counted(void *data, redisReply *reply);
+static size_t ngx_d4_session_stream(ngx_d4_session_t *s, u_char *key,
+    ngx_uint_t type);
+
+
+#define NGX_D4_STREAM_KEY  (sizeof("stream:254:") + D4_SID)
+
+
+/* frames of all sessions that were sealed into a batch and not acknowledged */
+static uint64_t  ngx_d4_unacked;
+
+
+uint64_t
+ngx_d4_unacknowledged(void)
+{
+    return ngx_d4_unacked;
+}
+
+
+static size_t
+ngx_d4_session_stream(ngx_d4_session_t *s, u_char *key, ngx_uint_t type)
+{
+    u_char  *p;
+
+    p = ngx_sprintf(key, "stream:%ui:%s", type, s->sid);
+    *p = '\0';
+
+    return p - key;
+}
+
+
+void
+ngx_d4_session_send(ngx_d4_session_t *s)
+{
+    ngx_int_t  rc;
+
+    if (s->sending || s->looking || s->renew || s->recreate || s->begin) {
+        return;
+    }
+
+    if (s->delayed) {
+        if ((ngx_msec_int_t) (ngx_current_msec - s->send_at) < 0) {
+            ngx_d4_session_again(s, s->send_at - ngx_current_msec);
+            return;
+        }
+
+        s->delayed = 0;
+    }
+
+    if (s->inflight.frames == 0 && s->pending.frames == 0) {
+        return;
+    }
+
+    if ((s->inflight.frames == 0 && ngx_d4_session_prepare(s) != NGX_OK)
+        || (!s->inflight.sealed && ngx_d4_session_seal(s) != NGX_OK))
+    {
+        ngx_d4_session_delay(s);
+        return;
+    }
+
+    /* who may have lost the slot without knowing it does not write */
+
+    if (!ngx_d4_control_leased()) {
+        return;
+    }
+
+    rc = ngx_d4_redis_blocks(ngx_d4_worker.streams, &s->inflight.out,
+                             s->inflight.commands + 2, ngx_d4_session_sent, s);
+
+    if (rc == NGX_OK) {
+        s->sending = 1;
+        s->refs++;
+
+    } else if (rc == NGX_ERROR) {
+        ngx_d4_session_delay(s);
+    }
+}
+
+
+/*
+ * Takes what is pending; the frame being received opens the next batch.
+ */
+
+static ngx_int_t
+ngx_d4_session_prepare(ngx_d4_session_t *s)
+{
+    d4_batch_t  next;
+
+    d4_batch_init(&next, &ngx_d4_worker.pool);
+
+    if (d4_batch_split(&s->pending, &next) != 0) {
+        return NGX_ERROR;
+    }
+
+    s->inflight = s->pending;
+    s->pending = next;
+
+    ngx_memcpy(s->inflight_count, s->pending_count, sizeof(s->pending_count));
+    ngx_memzero(s->pending_count, sizeof(s->pending_count));
+
+    ngx_d4_unacked += s->inflight.frames;
+    s->listing = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_d4_session_seal(ngx_d4_session_t *s)
+{
+    u_char       key[NGX_D4_STREAM_KEY];
+    const char  *argv[3];
+
+    /* type 2 stands for 2 and 254 */
+
+    if (!s->listed && !s->listing) {
+        (void) ngx_sprintf(key, "session_uuid:%ui%Z",
+                           s->type == D4_TYPE_EXTENDED
+                           ? (ngx_uint_t) D4_TYPE_META : s->type);
+
+        argv[0] = "SADD";
+        argv[1] = (const char *) key;
+        argv[2] = s->sid;
+
+        if (d4_batch_command(&s->inflight, 3, argv) != 0) {
+            return NGX_ERROR;
+        }
+
+        s->listing = 1;
+    }
+
+    (void) ngx_d4_session_stream(s, key, s->type);
+
+    argv[0] = "XLEN";
+    argv[1] = (const char *) key;
+
+    if (d4_batch_command(&s->inflight, 2, argv) != 0
+        || d4_batch_seal(&s->inflight) != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * What will not be stored any more.
+ */
+
+void
+ngx_d4_session_discard(ngx_d4_session_t *s)
+{
+    ngx_d4_unacked -= s->inflight.frames;
+
+    d4_batch_clear(&s->inflight);
+    d4_batch_clear(&s->pending);
+
+    ngx_memzero(s->inflight_count, sizeof(s->inflight_count));
+    ngx_memzero(s->pending_count, sizeof(s->pending_count));
+}
+
+
+static void
+ngx_d4_session_delay(ngx_d4_session_t *s)
+{
+    s->retry = s->retry ? ngx_min(s->retry * 2, NGX_D4_RETRY_MAX)
+                        : NGX_D4_RETRY_MIN;
+    s->delayed = 1;
+    s->send_at = ngx_current_msec + s->retry;
+
+    ngx_d4_session_again(s, s->retry);
+}
+
+
+static void
+ngx_d4_session_sent(void *data, redisReply *reply)
+{
+    ngx_d4_session_t  *s = data;
+
+    s->sending = 0;
+
+    if (ngx_d4_session_unref(s)) {
+        return;
+    }
+
+    if (reply == NULL) {
+        ngx_d4_session_work(s);
+        return;
+    }
+
+    if (ngx_d4_reply_is(reply, REDIS_REPLY_ERROR)) {
+
+        /* nothing of it was carried out */
+
+        ngx_d4_redis_writes(ngx_d4_worker.streams, reply);
+        ngx_d4_session_delay(s);
+        ngx_d4_session_work(s);
+        return;
+    }
+
+    if (!ngx_d4_reply_is(reply, REDIS_REPLY_ARRAY)
+        || reply->elements != s->inflight.commands)
+    {
+        ngx_log_error(NGX_LOG_ALERT, ngx_d4_worker.log, 0,
+                      "d4 session %s: unexpected answer to a batch", s->sid);
+        ngx_d4_session_look(s);
+        return;
+    }
+
+    ngx_d4_session_outcome(s, reply);
+}
+
+
+/*
+ * The entries of a batch share their fate: their streams exist or not, and
+ * their ids are new or not.
+ */
+
+static void
+ngx_d4_session_outcome(ngx_d4_session_t *s, redisReply *reply)
+{
+    redisReply  *first, *last;
+
+    first = reply->element[0];
+    last = reply->element[reply->elements - 1];
+
+    switch (first->type) {
+
+    case REDIS_REPLY_STRING:
+    case REDIS_REPLY_STATUS:
+        ngx_d4_redis_writes(ngx_d4_worker.streams, NULL);
+        s->retry = 0;
+
+        if (ngx_d4_reply_is(last, REDIS_REPLY_INTEGER)) {
+            s->backlog = last->integer;
+        }
+
+        ngx_d4_session_stored(s);
+        return;
+
+    case REDIS_REPLY_ERROR:
+
+        /* the ids are there already, or somebody has closed the stream */
+
+        if (ngx_strncmp(first->str, "ERR The ID specified", 20) == 0) {
+            ngx_d4_session_look(s);
+            return;
+        }
+
+        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
+                      "d4 session %s: entry refused: %*s", s->sid,
+                      (size_t) ngx_min(first->len, 200), first->str);
+
+        ngx_d4_session_delay(s);
+
+        /* fall through */
+
+    default:
+
+        /* nil: the stream was deleted under the session */
+
+        s->renew = 1;
+        ngx_d4_session_work(s);
+        return;
+    }
+}
+
+
+static void
+ngx_d4_session_stored(ngx_d4_session_t *s)
+{
+    ngx_uint_t        i;
+    ngx_d4_count_t   *count;
+    ngx_d4_shared_t  *sh;
+
+    sh = ngx_d4_worker.shared;
+
+    for (i = 0; i < 2; i++) {
+        count = &s->inflight_count[i];
+
+        if (count->frames == 0) {
+            continue;
+        }
+
+        s->stored[i] += count->frames;
+        s->total.frames += count->frames;
+        s->total.bytes += count->bytes;
+
+        ngx_d4_stat_add(s, i, count);
+
+        if (s->node) {
+            (void) ngx_atomic_fetch_add(&s->node->frames, count->frames);
+            (void) ngx_atomic_fetch_add(&s->node->bytes, count->bytes);
+        }
+
+        (void) ngx_atomic_fetch_add(&sh->frames, count->frames);
+        (void) ngx_atomic_fetch_add(&sh->bytes, count->bytes);
+    }
+
+    ngx_d4_unacked -= s->inflight.frames;
+
+    if (s->listing) {
+        s->listing = 0;
+        s->listed = 1;
+    }
+
+    d4_batch_clear(&s->inflight);
+    ngx_memzero(s->inflight_count, sizeof(s->inflight_count));
+
+    ngx_d4_session_resume(s);
+    ngx_d4_session_work(s);
+}
+
+
+/*
+ * A batch may have been carried out before its answer was lost.  The last id
+ * of its stream tells; one that lies a millisecond on, with the number kept,
+ * says that the session was taken for dead (see the END script).
+ */
+
+static void
+ngx_d4_session_look(ngx_d4_session_t *s)
+{
+    u_char      key[NGX_D4_STREAM_KEY];
+    ngx_str_t   argv[3];
+
+    if (s->looking) {
+        return;
+    }
+
+    ngx_str_set(&argv[0], "XINFO");
+    ngx_str_set(&argv[1], "STREAM");
+    ngx_d4_str(&argv[2], key,
+               ngx_d4_session_stream(s, key, s->inflight_count[1].frames
+                                             ? (ngx_uint_t) D4_TYPE_EXTENDED
+                                             : s->type == D4_TYPE_EXTENDED
+                                               ? (ngx_uint_t) D4_TYPE_META
+                                               : s->type));
+
+    if (ngx_d4_redis_command(ngx_d4_worker.streams, 3, argv,
+                             ngx_d4_session_looked, s)
+        != NGX_OK)
+    {
+        ngx_d4_session_delay(s);
+        return;
+    }
+
+    s->looking = 1;
+    s->refs++;
+}
+
+
+static void
+ngx_d4_session_looked(void *data, redisReply *reply)
+{
+    ngx_d4_session_t  *s = data;
+
+    uint64_t    ms, n;
+    ngx_uint_t  i;
+
+    s->looking = 0;
+
+    if (ngx_d4_session_unref(s)) {
+        return;
+    }
+
+    if (reply == NULL
+        || (ngx_d4_reply_is(reply, REDIS_REPLY_ERROR)
+            && ngx_d4_redis_try_again(reply)))
+    {
+        /* the batch is simply repeated, with the same outcome */
+
+        ngx_d4_session_delay(s);
+        ngx_d4_session_work(s);
+        return;
+    }
+
+    i = s->inflight_count[1].frames != 0;
+
+    if (ngx_d4_session_last_id(reply, &ms, &n) == NGX_OK
+        && (ms == s->start || ms == s->start + 1)
+        && n >= s->stored[i] + s->inflight_count[i].frames)
+    {
+        s->retry = 0;
+        ngx_d4_session_stored(s);
+        return;
+    }
+
+    s->renew = 1;
+    ngx_d4_session_work(s);
+}
+
+
+static ngx_int_t
+ngx_d4_session_last_id(redisReply *reply, uint64_t *ms, uint64_t *n)
+{
+    char    *p;
+    size_t   i;
+
+    if (!ngx_d4_reply_is(reply, REDIS_REPLY_ARRAY)) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i + 1 < reply->elements; i += 2) {
+
+        if (!ngx_d4_reply_text(reply->element[i])
+            || !ngx_d4_reply_text(reply->element[i + 1])
+            || ngx_strcmp(reply->element[i]->str, "last-generated-id") != 0)
+        {
+            continue;
+        }
+
+        *ms = strtoull(reply->element[i + 1]->str, &p, 10);
+
+        if (*p != '-') {
+            return NGX_DECLINED;
+        }
+
+        *n = strtoull(p + 1, NULL, 10);
+
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * The session's streams are closed or gone: it goes on under a new sid.
+ */
+
+void
+ngx_d4_session_renew(ngx_d4_session_t *s)
+{
+    char  old[D4_SID + 1];
+
+    if (s->sending || s->looking || s->recreating || s->beginning
+        || s->claiming || s->asking || s->flushing)
+    {
+        return;                            /* the answer leads here again */
+    }
+
+    s->renew = 0;
+
+    ngx_memcpy(old, s->sid, D4_SID + 1);
+    ngx_d4_session_name(s);
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_d4_worker.log, 0,
+                  "d4 session %s of %s goes on as %s: its stream was %s",
+                  old, s->hex, s->sid,
+                  s->listed ? "closed or deleted" : "never made");
+
+    d4_batch_rekey(&s->inflight, old, s->sid);
+    d4_batch_rekey(&s->pending, old, s->sid);
+
+    if (s->node) {
+        ngx_shmtx_lock(&ngx_d4_worker.shpool->mutex);
+        ngx_memcpy(s->node->sid, s->sid, D4_SID + 1);
+        ngx_shmtx_unlock(&ngx_d4_worker.shpool->mutex);
+    }
+
+    /* our own old claim does not stand in the way */
+
+    ngx_memcpy(s->take, old, D4_SID + 1);
+
+    s->begin = 1;
+    s->reclaim = 1;
+    s->recreate = (s->stored[0] + s->stored[1] != 0);
+    s->backlog = 0;
+}
+
+
+void
+ngx_d4_session_recreate(ngx_d4_session_t *s)
+{
+    u_char      ids[2][2 * NGX_INT64_LEN + 2], types[2][NGX_INT_T_LEN];
+    ngx_str_t   argv[6];
+    ngx_uint_t  i, n, type, meta;
+
+    if (s->recreating || s->renew || ngx_d4_session_held(s)) {
+        return;
+    }
+
+    meta = (s->type == D4_TYPE_META || s->type == D4_TYPE_EXTENDED);
+
+    ngx_d4_str(&argv[0], s->sid, D4_SID);
+
+    n = 2;
+
+    for (i = 0; i < 2; i++) {
+        if (s->stored[i] == 0) {
+            continue;
+        }
+
+        type = (i == 1) ? (ngx_uint_t) D4_TYPE_EXTENDED
+                        : meta ? (ngx_uint_t) D4_TYPE_META : s->type;
+
+        ngx_d4_str(&argv[n], types[i],
+                   ngx_sprintf(types[i], "%ui", type) - types[i]);
+        ngx_d4_str(&argv[n + 1], ids[i],
+                   ngx_sprintf(ids[i], "%uL-%uL", s->start, s->stored[i])
+                   - ids[i]);
+        n += 2;
+    }
+
+    argv[1] = argv[2];                     /* 2 stands for 2 and 254 */
+
+    if (ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_RENEW, n, argv,
+                      ngx_d4_session_recreated, s)
+        == NGX_OK)
+    {
+        s->recreating = 1;
+        s->refs++;
+    }
+}
+
+
+static void
+ngx_d4_session_recreated(void *data, redisReply *reply)
+{
+    ngx_d4_session_t  *s = data;
+
+    s->recreating = 0;
+
+    if (ngx_d4_session_unref(s)) {
+        return;
+    }
+
+    if (ngx_d4_session_succeeded(s, reply, "renewal")) {
+        s->recreate = 0;
+        s->listed = 1;
+    }
+
+    ngx_d4_session_work(s);
+}
+
+
+/*
+ * How far a consumer has come, while only he is waited for.
+ */
+
+void
+ngx_d4_session_count(ngx_d4_session_t *s)
+{
+    u_char      key[NGX_D4_STREAM_KEY];
+    ngx_str_t   argv[2];
+
+    if (s->counting || s->sending
+        || (ngx_msec_int_t) (ngx_current_msec - s->backlog_at) < 0)
+    {
+        return;
+    }
+
+    ngx_str_set(&argv[0], "XLEN");
+    ngx_d4_str(&argv[1], key, ngx_d4_session_stream(s, key, s->type));
+
+    if (ngx_d4_redis_command(ngx_d4_worker.streams, 2, argv,
+                             ngx_d4_session_counted, s)
+        == NGX_OK)
+    {
+        s->counting = 1;
+        s->refs++;
+        s->backlog_at = ngx_current_msec + NGX_D4_BACKLOG_LOOK;
+    }
+}
+
+
+static void
+ngx_d4_session_counted(void *data, redisReply *reply)
+{
+    ngx_d4_session_t  *s = data;
+
+    s->counting = 0;
+
+    if (ngx_d4_session_unref(s)) {
+        return;
+    }
+
+    if (reply && ngx_d4_reply_is(reply, REDIS_REPLY_INTEGER)) {
+        s->backlog = reply->integer;
+        ngx_d4_session_resume(s);
+    }
+}
