@@ -53,7 +53,7 @@ typedef struct {
     d4_limits_t              limits;
     ngx_uint_t               duplicate;
     size_t                   buffer_size;
-    size_t                   backlog_size;
+    off_t                    backlog_size;
 } ngx_d4_session_conf_t;
 
 

@@ -169,6 +169,9 @@ ngx_d4_node_t *ngx_d4_registry_add(const u_char *uuid, ngx_uint_t type,
     const char *sid, d4_addr_t *addr);
 void ngx_d4_registry_remove(ngx_d4_node_t *node);
 
+/* The session goes on under another sid. */
+void ngx_d4_registry_rename(ngx_d4_node_t *node, const char *sid);
+
 /*
  * Copies used nodes from slot *cursor on, up to max of them, and moves the
  * cursor; 0 when the table was gone through.

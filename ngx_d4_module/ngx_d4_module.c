@@ -24,6 +24,7 @@ static void ngx_d4_exit_process(ngx_cycle_t *cycle);
 static void ngx_d4_metadata_state(ngx_d4_redis_t *rd, ngx_uint_t up);
 static void ngx_d4_streams_state(ngx_d4_redis_t *rd, ngx_uint_t up);
 static void ngx_d4_tick(ngx_event_t *ev);
+static ngx_uint_t ngx_d4_overdue(void);
 
 
 static ngx_conf_enum_t  ngx_d4_modes[] = {
@@ -160,9 +161,6 @@ ngx_module_t  ngx_d4_module = {
 
 ngx_d4_worker_t  ngx_d4_worker;
 
-static ngx_msec_t  ngx_d4_exit_until;
-
-
 ngx_d4_conf_t *
 ngx_d4_get_conf(ngx_cycle_t *cycle)
 {
@@ -290,7 +288,6 @@ ngx_d4_streams_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 static void
 ngx_d4_tick(ngx_event_t *ev)
 {
-    ngx_core_conf_t  *ccf;
     ngx_d4_worker_t  *w;
 
     w = ev->data;
@@ -299,26 +296,34 @@ ngx_d4_tick(ngx_event_t *ev)
     ngx_d4_sessions_tick();
     ngx_d4_refused_tick();
 
-    ev->cancelable = (w->nsessions == 0);
+    ev->cancelable = (w->nsessions == 0 && ngx_d4_refused_pending() == 0);
 
-    if (ngx_exiting && w->nsessions) {
-
-        if (ngx_d4_exit_until == 0) {
-            ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
-                                                   ngx_core_module);
-
-            ngx_d4_exit_until = ngx_current_msec
-                                + (ccf->shutdown_timeout
-                                   ? ccf->shutdown_timeout : NGX_D4_EXIT);
-        }
-
-        if ((ngx_msec_int_t) (ngx_d4_exit_until - ngx_current_msec) <= 0) {
-            ngx_d4_sessions_abandon();
-            ev->cancelable = 1;
-        }
+    if (ngx_exiting && !ev->cancelable && ngx_d4_overdue()) {
+        ngx_d4_sessions_abandon();
+        ev->cancelable = 1;
     }
 
     ngx_add_timer(ev, NGX_D4_TICK);
+}
+
+
+static ngx_uint_t
+ngx_d4_overdue(void)
+{
+    ngx_msec_t         timeout;
+    ngx_core_conf_t   *ccf;
+    static ngx_msec_t  since;
+
+    if (since == 0) {
+        since = ngx_current_msec;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
+                                           ngx_core_module);
+
+    timeout = ccf->shutdown_timeout ? ccf->shutdown_timeout : NGX_D4_EXIT;
+
+    return ngx_current_msec - since >= timeout;
 }
 
 

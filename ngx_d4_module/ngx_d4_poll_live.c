@@ -266,7 +266,7 @@ ngx_d4_live_list_handler(void *data, redisReply *reply)
             }
 
             if (found != list->member) {
-                ngx_d4_registry_mark(NULL, live->nodes[i].sid);
+                ngx_d4_registry_mark(live->nodes[i].uuid, live->nodes[i].sid);
             }
         }
     }

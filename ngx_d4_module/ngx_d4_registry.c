@@ -58,13 +58,12 @@ static ngx_uint_t ngx_d4_registry_gone(ngx_d4_pids_t *pids, ngx_pid_t pid);
 #define ngx_d4_registry_table()                                               \
     ((ngx_d4_table_t *) ngx_d4_worker.shared)
 
-#define ngx_d4_registry_uuid_head(table, uuid)                                \
-    (&(table)->uuid_head[ngx_murmur_hash2((u_char *) (uuid), D4_UUID_SIZE)    \
-                         % (table)->shared.nodes_max])
+#define ngx_d4_registry_uuid_hash(table, uuid)                                \
+    (ngx_murmur_hash2((u_char *) (uuid), D4_UUID_SIZE)                        \
+     % (table)->shared.nodes_max)
 
-#define ngx_d4_registry_sid_head(table, sid)                                  \
-    (&(table)->sid_head[ngx_murmur_hash2((u_char *) (sid), D4_SID)            \
-                        % (table)->shared.nodes_max])
+#define ngx_d4_registry_sid_hash(table, sid)                                  \
+    (ngx_murmur_hash2((u_char *) (sid), D4_SID) % (table)->shared.nodes_max)
 
 
 ngx_int_t
@@ -188,7 +187,6 @@ ngx_d4_registry_add(const u_char *uuid, ngx_uint_t type, const char *sid,
 
     } else {
         ngx_shmtx_unlock(&ngx_d4_worker.shpool->mutex);
-        (void) ngx_atomic_fetch_add(&shared->unlisted, 1);
         return NULL;
     }
 
@@ -206,11 +204,15 @@ ngx_d4_registry_add(const u_char *uuid, ngx_uint_t type, const char *sid,
     ngx_memcpy(node->uuid, uuid, D4_UUID_SIZE);
     ngx_memcpy(node->sid, sid, D4_SID);
 
-    head = ngx_d4_registry_uuid_head(table, node->uuid);
+    head = &table->uuid_head[ngx_d4_registry_uuid_hash(table, node->uuid)];
     table->uuid_next[slot] = *head;
     *head = slot + 1;
 
-    head = ngx_d4_registry_sid_head(table, node->sid);
+    /* a slot in use is not in the free list: next is its chain */
+
+    node->next = ngx_d4_registry_sid_hash(table, node->sid);
+
+    head = &table->sid_head[node->next];
     table->sid_next[slot] = *head;
     *head = slot + 1;
 
@@ -244,15 +246,14 @@ ngx_d4_registry_remove(ngx_d4_node_t *node)
 static void
 ngx_d4_registry_unlink(ngx_d4_table_t *table, uint32_t slot)
 {
+    uint32_t       *head;
     ngx_d4_node_t  *node;
 
     node = &table->shared.nodes[slot];
 
-    ngx_d4_registry_drop(ngx_d4_registry_uuid_head(table, node->uuid),
-                         table->uuid_next, slot);
-
-    ngx_d4_registry_drop(ngx_d4_registry_sid_head(table, node->sid),
-                         table->sid_next, slot);
+    head = &table->uuid_head[ngx_d4_registry_uuid_hash(table, node->uuid)];
+    ngx_d4_registry_drop(head, table->uuid_next, slot);
+    ngx_d4_registry_drop(&table->sid_head[node->next], table->sid_next, slot);
 
     node->used = 0;
     node->next = table->shared.nodes_free;
@@ -274,6 +275,30 @@ ngx_d4_registry_drop(uint32_t *head, uint32_t *next, uint32_t slot)
 
         head = &next[*head - 1];
     }
+}
+
+
+void
+ngx_d4_registry_rename(ngx_d4_node_t *node, const char *sid)
+{
+    uint32_t         slot, *head;
+    ngx_d4_table_t  *table;
+
+    table = ngx_d4_registry_table();
+    slot = (uint32_t) (node - table->shared.nodes);
+
+    ngx_shmtx_lock(&ngx_d4_worker.shpool->mutex);
+
+    ngx_d4_registry_drop(&table->sid_head[node->next], table->sid_next, slot);
+
+    ngx_memcpy(node->sid, sid, D4_SID);
+    node->next = ngx_d4_registry_sid_hash(table, node->sid);
+
+    head = &table->sid_head[node->next];
+    table->sid_next[slot] = *head;
+    *head = slot + 1;
+
+    ngx_shmtx_unlock(&ngx_d4_worker.shpool->mutex);
 }
 
 
@@ -315,7 +340,7 @@ ngx_d4_registry_read(uint32_t *cursor, ngx_d4_node_t *nodes, ngx_uint_t max)
 void
 ngx_d4_registry_mark(const u_char *uuid, const char *sid)
 {
-    uint32_t          link;
+    uint32_t          link, *next;
     ngx_uint_t        marked;
     ngx_d4_node_t    *node;
     ngx_d4_table_t   *table;
@@ -333,8 +358,14 @@ ngx_d4_registry_mark(const u_char *uuid, const char *sid)
 
     ngx_shmtx_lock(&ngx_d4_worker.shpool->mutex);
 
-    link = sid ? *ngx_d4_registry_sid_head(table, sid)
-               : *ngx_d4_registry_uuid_head(table, uuid);
+    if (uuid) {
+        next = table->uuid_next;
+        link = table->uuid_head[ngx_d4_registry_uuid_hash(table, uuid)];
+
+    } else {
+        next = table->sid_next;
+        link = table->sid_head[ngx_d4_registry_sid_hash(table, sid)];
+    }
 
     while (link) {
         node = &shared->nodes[link - 1];
@@ -347,7 +378,7 @@ ngx_d4_registry_mark(const u_char *uuid, const char *sid)
             marked = 1;
         }
 
-        link = sid ? table->sid_next[link - 1] : table->uuid_next[link - 1];
+        link = next[link - 1];
     }
 
     ngx_shmtx_unlock(&ngx_d4_worker.shpool->mutex);
@@ -403,7 +434,7 @@ ngx_d4_registry_silent(const char *sid, size_t len)
 
     ngx_shmtx_lock(&ngx_d4_worker.shpool->mutex);
 
-    link = *ngx_d4_registry_sid_head(table, sid);
+    link = table->sid_head[ngx_d4_registry_sid_hash(table, sid)];
 
     while (link) {
         node = &shared->nodes[link - 1];

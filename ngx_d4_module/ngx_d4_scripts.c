@@ -172,7 +172,8 @@ static const char  ngx_d4_script_begin[] =
  *
  * fence moves the last id of the session's streams one millisecond on, so
  * that an owner that was only asleep is refused, and can still read from it
- * how far it had come; once only, whoever repeats it.  drop deletes what a consumer rejected.
+ * how far it had come; once only, whoever repeats it.  drop deletes what a
+ * consumer rejected.
  */
 
 static const char  ngx_d4_script_end[] =

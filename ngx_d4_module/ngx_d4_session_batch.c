@@ -482,9 +482,7 @@ ngx_d4_session_renew(ngx_d4_session_t *s)
     d4_batch_rekey(&s->pending, old, s->sid);
 
     if (s->node) {
-        ngx_shmtx_lock(&ngx_d4_worker.shpool->mutex);
-        ngx_memcpy(s->node->sid, s->sid, D4_SID + 1);
-        ngx_shmtx_unlock(&ngx_d4_worker.shpool->mutex);
+        ngx_d4_registry_rename(s->node, s->sid);
     }
 
     /* our own old claim does not stand in the way */

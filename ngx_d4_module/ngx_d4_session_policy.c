@@ -400,7 +400,7 @@ ngx_d4_session_review(ngx_d4_session_t *s)
 {
     d4_end_t  reason;
 
-    reason = d4_policy_live(s->type, &s->facts,
+    reason = d4_policy_live(&s->facts,
                        ngx_d4_worker.conf->mode == NGX_D4_MODE_REGISTRATION);
 
     if (reason == D4_END_NONE

@@ -84,7 +84,7 @@ static ngx_command_t  ngx_stream_d4_commands[] = {
 
     { ngx_string("d4_backlog_size"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_size_slot,
+      ngx_conf_set_off_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_d4_srv_conf_t, backlog_size),
       NULL },
@@ -163,7 +163,7 @@ ngx_stream_d4_create_srv_conf(ngx_conf_t *cf)
     conf->drain_timeout = NGX_CONF_UNSET_MSEC;
     conf->duplicate = NGX_CONF_UNSET_UINT;
     conf->buffer_size = NGX_CONF_UNSET_SIZE;
-    conf->backlog_size = NGX_CONF_UNSET_SIZE;
+    conf->backlog_size = NGX_CONF_UNSET;
     conf->max_skew = NGX_CONF_UNSET;
 
     return conf;
@@ -189,8 +189,8 @@ ngx_stream_d4_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_D4_DUPLICATE_REFUSE);
     ngx_conf_merge_size_value(conf->buffer_size, prev->buffer_size,
                               2 * 1024 * 1024);
-    ngx_conf_merge_size_value(conf->backlog_size, prev->backlog_size,
-                              256 * 1024 * 1024);
+    ngx_conf_merge_off_value(conf->backlog_size, prev->backlog_size,
+                             256 * 1024 * 1024);
     ngx_conf_merge_value(conf->max_skew, prev->max_skew, 0);
 
     limits = &conf->session.limits;

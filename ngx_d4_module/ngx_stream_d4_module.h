@@ -26,7 +26,7 @@ typedef struct {
     ngx_msec_t               drain_timeout;
     ngx_uint_t               duplicate;
     size_t                   buffer_size;
-    size_t                   backlog_size;
+    off_t                    backlog_size;
     time_t                   max_skew;
     ngx_uint_t               versions_set;
     ngx_d4_session_conf_t    session;

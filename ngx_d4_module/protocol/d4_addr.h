@@ -30,7 +30,7 @@ typedef struct {
 /* Takes the address of a socket; another family gives bits 0. */
 void d4_addr_set(d4_addr_t *a, const struct sockaddr *sa);
 
-/* Writes the text, zero-terminated; "-" when bits is 0.  Returns its length. */
+/* Writes the text and a zero; "-" when bits is 0.  Returns its length. */
 size_t d4_addr_text(char out[D4_ADDR_TEXT], const d4_addr_t *a);
 
 /*

@@ -17,7 +17,7 @@
 #pragma GCC visibility push(hidden)
 
 
-/* the first block of a buffer is small, for the many sensors that say little */
+/* a buffer's first block is small, for the many sensors that say little */
 #define D4_BLOCK_SMALL    4096
 #define D4_BLOCK_LARGE    65536        /* both with the block's own header */
 

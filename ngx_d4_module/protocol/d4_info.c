@@ -26,7 +26,7 @@ d4_info_parse(d4_info_t *info, const char *text, size_t len)
     last = text + len;
 
     while (p < last) {
-        end = memchr(p, '\n', last - p);
+        end = memchr(p, '\n', (size_t) (last - p));
 
         if (end == NULL) {
             end = last;
@@ -77,13 +77,13 @@ d4_info_line(d4_info_t *info, const char *p, const char *last)
     size_t       len;
     const char  *value, *next;
 
-    value = memchr(p, ':', last - p);
+    value = memchr(p, ':', (size_t) (last - p));
 
     if (value == NULL) {
         return;
     }
 
-    len = value - p;
+    len = (size_t) (value - p);
     value++;
     next = value;
 

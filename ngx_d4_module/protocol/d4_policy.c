@@ -159,10 +159,8 @@ d4_policy_authentic(const d4_header_t *h, const d4_facts_t *f,
 
 
 d4_end_t
-d4_policy_live(uint8_t type, const d4_facts_t *f, int registration)
+d4_policy_live(const d4_facts_t *f, int registration)
 {
-    (void) type;
-
     if (f->address_blocked) {
         return D4_END_ADDRESS_BLOCKED;
     }

@@ -142,7 +142,7 @@ d4_end_t d4_policy_authentic(const d4_header_t *h, const d4_facts_t *f,
  * INCORRECT_TYPE, NO_STREAM.  A key that went away or changed is no fact of
  * these: the caller compares keys.  All orders here are those of the checks.
  */
-d4_end_t d4_policy_live(uint8_t type, const d4_facts_t *f, int registration);
+d4_end_t d4_policy_live(const d4_facts_t *f, int registration);
 
 
 #pragma GCC visibility pop
