@@ -126,6 +126,12 @@ d4_end_t ngx_d4_session_frame(ngx_d4_session_t *s, d4_header_t *h,
  */
 ngx_uint_t ngx_d4_session_room(ngx_d4_session_t *s);
 
+/*
+ * 1 when Redis has everything that was given.  0: READY will say when, if the
+ * connection is still there.
+ */
+ngx_uint_t ngx_d4_session_complete(ngx_d4_session_t *s);
+
 /* 1 while unread data is Redis' or the consumer's fault, not the sensor's. */
 ngx_uint_t ngx_d4_session_stalled(ngx_d4_session_t *s);
 

@@ -395,6 +395,15 @@ ngx_d4_session_memory(ngx_d4_session_t *s, size_t held)
 
 
 ngx_uint_t
+ngx_d4_session_complete(ngx_d4_session_t *s)
+{
+    s->watched = (s->pending.frames + s->inflight.frames != 0);
+
+    return !s->watched;
+}
+
+
+ngx_uint_t
 ngx_d4_session_stalled(ngx_d4_session_t *s)
 {
     if (!s->paused) {
@@ -411,8 +420,15 @@ ngx_d4_session_stalled(ngx_d4_session_t *s)
 void
 ngx_d4_session_resume(ngx_d4_session_t *s)
 {
-    if (s->paused && s->handler && ngx_d4_session_has_room(s)) {
+    if (s->handler == NULL) {
+        return;
+    }
+
+    if ((s->paused && ngx_d4_session_has_room(s))
+        || (s->watched && s->pending.frames + s->inflight.frames == 0))
+    {
         s->paused = 0;
+        s->watched = 0;
         s->handler(s->data, NGX_D4_READY, D4_END_NONE);
     }
 }

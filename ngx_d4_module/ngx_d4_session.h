@@ -116,6 +116,7 @@ struct ngx_d4_session_s {
     unsigned                 hold:1;
     unsigned                 delayed:1;
     unsigned                 paused:1;
+    unsigned                 watched:1;    /* READY when all is stored */
     unsigned                 backlogged:1;
     unsigned                 dirty:1;
     unsigned                 in_stat:1;

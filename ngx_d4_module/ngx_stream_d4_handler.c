@@ -24,6 +24,8 @@ static void ngx_stream_d4_write_handler(ngx_event_t *wev);
 static void ngx_stream_d4_deadline(ngx_event_t *ev);
 static void ngx_stream_d4_timed_out(ngx_stream_d4_ctx_t *ctx);
 static void ngx_stream_d4_read(ngx_stream_d4_ctx_t *ctx);
+static void ngx_stream_d4_eof(ngx_stream_d4_ctx_t *ctx, ssize_t n);
+static void ngx_stream_d4_complete(ngx_stream_d4_ctx_t *ctx);
 static ssize_t ngx_stream_d4_recv(ngx_stream_d4_ctx_t *ctx, u_char *buf,
     size_t size);
 static d4_end_t ngx_stream_d4_feed(ngx_stream_d4_ctx_t *ctx, u_char *buf,
@@ -169,6 +171,11 @@ ngx_stream_d4_read_handler(ngx_event_t *rev)
         return;
     }
 
+    if (ctx->eof) {
+        ngx_stream_d4_complete(ctx);
+        return;
+    }
+
     if (c->close && !ctx->draining) {
         ngx_stream_d4_drain(ctx, D4_END_SHUTDOWN);
     }
@@ -202,7 +209,7 @@ ngx_stream_d4_deadline(ngx_event_t *ev)
     ctx = ngx_stream_get_module_ctx((ngx_stream_session_t *) c->data,
                                     ngx_stream_d4_module);
 
-    if (ctx->draining) {
+    if (ctx->draining || ctx->eof) {
         ngx_stream_d4_end(ctx, ctx->end);
         return;
     }
@@ -255,7 +262,11 @@ ngx_stream_d4_read(ngx_stream_d4_ctx_t *ctx)
             return;
         }
 
-        size = ctx->live ? NGX_STREAM_D4_BUFFER : d4_frame_wants(&ctx->frame);
+        size = NGX_STREAM_D4_BUFFER;
+
+        if (!ctx->live) {
+            size = ngx_min(size, d4_frame_wants(&ctx->frame));
+        }
 
         if (size == 0) {
 
@@ -281,10 +292,7 @@ ngx_stream_d4_read(ngx_stream_d4_ctx_t *ctx)
             }
 
             if (n == 0 || n == NGX_ERROR) {
-                end = d4_frame_begun(&ctx->frame) ? D4_END_TRUNCATED
-                      : n == 0 ? D4_END_CLOSED : D4_END_RESET;
-
-                ngx_stream_d4_end(ctx, ctx->draining ? ctx->end : end);
+                ngx_stream_d4_eof(ctx, n);
                 return;
             }
         }
@@ -318,6 +326,7 @@ ngx_stream_d4_recv(ngx_stream_d4_ctx_t *ctx, u_char *buf, size_t size)
         b->pos += n;
 
     } else {
+        ngx_set_socket_errno(0);
         n = c->recv(c, buf, size);
     }
 
@@ -326,6 +335,71 @@ ngx_stream_d4_recv(ngx_stream_d4_ctx_t *ctx, u_char *buf, size_t size)
     }
 
     return n;
+}
+
+
+/*
+ * The stream ended: how, the TLS layer does not tell from a reset.
+ */
+
+static void
+ngx_stream_d4_eof(ngx_stream_d4_ctx_t *ctx, ssize_t n)
+{
+    d4_end_t   end;
+    ngx_err_t  err;
+
+    err = ngx_socket_errno;
+
+    if (ctx->draining) {
+        end = ctx->end;
+
+    } else if (d4_frame_begun(&ctx->frame)) {
+        end = D4_END_TRUNCATED;
+
+    } else {
+        end = (n == NGX_ERROR || err == NGX_ECONNRESET) ? D4_END_RESET
+                                                        : D4_END_CLOSED;
+    }
+
+    if (n == NGX_ERROR || err == NGX_ECONNRESET || ctx->d4 == NULL) {
+        ngx_stream_d4_end(ctx, end);
+        return;
+    }
+
+    ctx->eof = 1;
+    ctx->end = end;
+
+    ngx_stream_d4_complete(ctx);
+}
+
+
+/*
+ * A sensor that waits for our end of stream learns from it that Redis has all
+ * it sent; one that does not is gone already.
+ */
+
+static void
+ngx_stream_d4_complete(ngx_stream_d4_ctx_t *ctx)
+{
+    ngx_connection_t          *c;
+    ngx_stream_d4_srv_conf_t  *dscf;
+
+    if (ngx_d4_session_complete(ctx->d4)) {
+        ngx_stream_d4_end(ctx, ctx->end);
+        return;
+    }
+
+    c = ctx->session->connection;
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
+
+    if (!ctx->deadline.timer_set) {
+        dscf = ngx_stream_get_module_srv_conf(ctx->session,
+                                              ngx_stream_d4_module);
+        ngx_add_timer(&ctx->deadline, dscf->drain_timeout);
+    }
 }
 
 
@@ -442,6 +516,7 @@ ngx_stream_d4_header(ngx_stream_d4_ctx_t *ctx)
 
     dscf = ngx_stream_get_module_srv_conf(ctx->session, ngx_stream_d4_module);
 
+    ngx_memcpy(ctx->uuid, h->uuid, D4_UUID_SIZE);
     d4_uuid_hex((char *) ctx->info.uuid, h->uuid);
     ctx->info.type = h->type;
     ctx->opened = 1;
@@ -475,7 +550,7 @@ ngx_stream_d4_event(void *data, ngx_d4_event_t event, d4_end_t reason)
 
     if (event == NGX_D4_END) {
 
-        if (reason == D4_END_KICKED && ctx->live) {
+        if (reason == D4_END_KICKED && ctx->live && !ctx->eof) {
             ngx_stream_d4_drain(ctx, reason);
             ngx_post_event(c->read, &ngx_posted_events);
             return;
@@ -583,6 +658,16 @@ ngx_stream_d4_release(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
 
     c = ctx->session->connection;
 
+#if (NGX_STREAM_SSL)
+
+    /* nobody waits here for the answer to a close_notify */
+
+    if (c->ssl) {
+        c->ssl->no_wait_shutdown = 1;
+    }
+
+#endif
+
     if (ctx->deadline.timer_set) {
         ngx_del_timer(&ctx->deadline);
     }
@@ -593,7 +678,7 @@ ngx_stream_d4_release(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
     }
 
     ngx_d4_refused(c->log, &ctx->addr,
-                   ctx->opened ? ctx->frame.header.uuid : NULL,
+                   ctx->opened ? ctx->uuid : NULL,
                    ctx->opened ? (ngx_int_t) ctx->frame.header.type : -1,
                    reason);
 

@@ -176,9 +176,19 @@ ngx_stream_d4_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_stream_d4_srv_conf_t *prev = parent;
     ngx_stream_d4_srv_conf_t *conf = child;
 
-    d4_limits_t  *limits;
+    d4_limits_t                 *limits;
+    ngx_stream_core_srv_conf_t  *cscf;
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
+
+    cscf = ngx_stream_conf_get_module_srv_conf(cf, ngx_stream_core_module);
+
+    if (conf->enable && cscf->handler != ngx_stream_d4_handler) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"d4 on\" conflicts with another handler of "
+                           "the server at %s:%ui", cscf->file_name, cscf->line);
+        return NGX_CONF_ERROR;
+    }
     ngx_conf_merge_uint_value(conf->max_payload, prev->max_payload,
                               D4_MAX_PAYLOAD);
     ngx_conf_merge_msec_value(conf->handshake_timeout,
@@ -357,6 +367,11 @@ ngx_stream_d4_init(ngx_conf_t *cf)
 
         if (sscf->ssl.ctx) {
             (void) SSL_CTX_set_num_tickets(sscf->ssl.ctx, 0);
+
+        } else {
+            ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                               "\"d4 on\" without TLS in the server at %s:%ui",
+                               cscfp[i]->file_name, cscfp[i]->line);
         }
         }
 #endif

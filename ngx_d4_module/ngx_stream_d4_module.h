@@ -40,6 +40,7 @@ typedef struct {
     ngx_event_t              deadline; /* until live, then of a drain */
     d4_frame_t               frame;
     d4_addr_t                addr;
+    u_char                   uuid[D4_UUID_SIZE];   /* of the session */
     d4_end_t                 end;
     ngx_msec_t               begun_at; /* of the frame being received */
     uint64_t                 received; /* frames, to tell them apart */
@@ -53,6 +54,7 @@ typedef struct {
     unsigned                 waiting:1;    /* for the policy */
     unsigned                 live:1;
     unsigned                 draining:1;
+    unsigned                 eof:1;        /* all was read, not all stored */
     unsigned                 done:1;
 } ngx_stream_d4_ctx_t;
 
