@@ -37,7 +37,6 @@ static void ngx_stream_d4_event(void *data, ngx_d4_event_t event,
 static void ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
 static void ngx_stream_d4_end(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
 static void ngx_stream_d4_release(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
-static void ngx_stream_d4_cleanup(void *data);
 
 
 /* every byte read is used up before the next read */
@@ -53,7 +52,6 @@ ngx_int_t
 ngx_stream_d4_access_handler(ngx_stream_session_t *s)
 {
     ngx_connection_t          *c;
-    ngx_pool_cleanup_t        *cln;
     ngx_stream_d4_ctx_t       *ctx;
     ngx_stream_d4_srv_conf_t  *dscf;
 
@@ -68,23 +66,17 @@ ngx_stream_d4_access_handler(ngx_stream_session_t *s)
     ctx = ngx_stream_get_module_ctx(s, ngx_stream_d4_module);
 
     if (ctx == NULL) {
-        cln = ngx_pool_cleanup_add(c->pool, 0);
-        if (cln == NULL) {
-            return NGX_ERROR;
-        }
-
         ctx = ngx_pcalloc(c->pool, sizeof(ngx_stream_d4_ctx_t));
         if (ctx == NULL) {
             return NGX_ERROR;
         }
 
-        cln->handler = ngx_stream_d4_cleanup;
-        cln->data = ctx;
-
         ctx->session = s;
         ctx->deadline.handler = ngx_stream_d4_deadline;
         ctx->deadline.data = c;
         ctx->deadline.log = c->log;
+
+        ngx_stream_d4_keepalive(c);
 
         d4_addr_set(&ctx->addr, c->sockaddr);
         d4_frame_init(&ctx->frame);
@@ -691,11 +683,21 @@ ngx_stream_d4_release(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
 
 
 /*
- * The connection may end without us, in the TLS handshake for one.
+ * Every session comes here, also one that ended without us, in the TLS
+ * handshake for one.
  */
 
-static void
-ngx_stream_d4_cleanup(void *data)
+ngx_int_t
+ngx_stream_d4_log_handler(ngx_stream_session_t *s)
 {
-    ngx_stream_d4_release(data, D4_END_TLS);
+    ngx_stream_d4_ctx_t  *ctx;
+
+    ctx = ngx_stream_get_module_ctx(s, ngx_stream_d4_module);
+
+    if (ctx) {
+        ngx_stream_d4_release(ctx, ctx->started ? D4_END_INTERNAL
+                                                : D4_END_TLS);
+    }
+
+    return NGX_OK;
 }

@@ -341,6 +341,13 @@ ngx_stream_d4_init(ngx_conf_t *cf)
 
     *h = ngx_stream_d4_access_handler;
 
+    h = ngx_array_push(&cmcf->phases[NGX_STREAM_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_stream_d4_log_handler;
+
     ngx_stream_d4_enabled = 0;
 
     cscfp = cmcf->servers.elts;
@@ -367,15 +374,12 @@ ngx_stream_d4_init(ngx_conf_t *cf)
 
         if (sscf->ssl.ctx) {
             (void) SSL_CTX_set_num_tickets(sscf->ssl.ctx, 0);
-
-        } else {
-            ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                               "\"d4 on\" without TLS in the server at %s:%ui",
-                               cscfp[i]->file_name, cscfp[i]->line);
         }
         }
 #endif
     }
+
+    ngx_stream_d4_check_listens(cf);
 
     return NGX_OK;
 }
