@@ -221,6 +221,9 @@ ngx_uint_t ngx_d4_refused_pending(void);
 
 ngx_int_t ngx_d4_sessions_init(void);
 
+/* The streams' Redis came back: each session compares what it has of it. */
+void ngx_d4_sessions_look(void);
+
 /* All sessions: Redis came up or went away, or it is time to look again. */
 void ngx_d4_sessions_work(void);
 

@@ -276,6 +276,10 @@ ngx_d4_metadata_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 static void
 ngx_d4_streams_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 {
+    if (up) {
+        ngx_d4_sessions_look();
+    }
+
     ngx_d4_sessions_work();
 }
 

@@ -504,8 +504,19 @@ ngx_d4_redis_flush(ngx_d4_redis_t *rd)
 {
     ngx_err_t  err;
 
-    if (ngx_d4_redis_write(rd) != NGX_OK) {
-        err = ngx_socket_errno;
+    if (ngx_d4_redis_write(rd) == NGX_OK) {
+        return;
+    }
+
+    err = ngx_socket_errno;
+
+    /* answers, or its last words, may be there although no event told so */
+
+    rd->connection->read->available = -1;
+
+    ngx_d4_redis_read(rd);
+
+    if (rd->connection != NULL) {
         ngx_d4_redis_down(rd, NGX_D4_REDIS_LOST, err, "writev() failed");
     }
 }

@@ -36,8 +36,8 @@ ngx_d4_redis_handshake(ngx_d4_redis_t *rd)
     rc = NGX_OK;
 
     if (conf->password.len != 0) {
-        n = 0;
-        ngx_str_set(&argv[n++], "AUTH");
+        ngx_str_set(&argv[0], "AUTH");
+        n = 1;
 
         if (conf->user.len != 0) {
             argv[n++] = conf->user;

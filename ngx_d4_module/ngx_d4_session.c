@@ -521,6 +521,10 @@ ngx_d4_session_work(ngx_d4_session_t *s)
         ngx_d4_session_begin(s);
     }
 
+    if (s->look) {
+        ngx_d4_session_look(s);
+    }
+
     ngx_d4_session_send(s);
 
     if (s->closed) {
@@ -657,6 +661,26 @@ ngx_d4_sessions_work(void)
         s = ngx_queue_data(q, ngx_d4_session_t, queue);
 
         ngx_d4_session_dirty(s);
+    }
+}
+
+
+void
+ngx_d4_sessions_look(void)
+{
+    ngx_queue_t       *q;
+    ngx_d4_session_t  *s;
+
+    for (q = ngx_queue_head(&ngx_d4_worker.sessions);
+         q != ngx_queue_sentinel(&ngx_d4_worker.sessions);
+         q = ngx_queue_next(q))
+    {
+        s = ngx_queue_data(q, ngx_d4_session_t, queue);
+
+        if (s->inflight.frames || s->stored[0] || s->stored[1]) {
+            s->look = 1;
+            ngx_d4_session_dirty(s);
+        }
     }
 }
 

@@ -135,7 +135,9 @@ struct ngx_d4_session_s {
     unsigned                 listed:1;     /* in session_uuid:<type> */
     unsigned                 listing:1;
     unsigned                 sending:1;
+    unsigned                 look:1;       /* at the stream, before sending */
     unsigned                 looking:1;
+    unsigned                 refused:1;    /* ids were */
     unsigned                 renew:1;
     unsigned                 recreate:1;
     unsigned                 recreating:1;
@@ -190,6 +192,7 @@ void ngx_d4_session_block_address(ngx_d4_session_t *s);
 void ngx_d4_session_send(ngx_d4_session_t *s);
 void ngx_d4_session_discard(ngx_d4_session_t *s);
 void ngx_d4_session_count(ngx_d4_session_t *s);
+void ngx_d4_session_look(ngx_d4_session_t *s);
 void ngx_d4_session_renew(ngx_d4_session_t *s);
 void ngx_d4_session_recreate(ngx_d4_session_t *s);
 uint64_t ngx_d4_unacknowledged(void);

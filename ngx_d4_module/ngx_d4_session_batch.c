@@ -20,7 +20,8 @@ static void ngx_d4_session_sent(void *data, redisReply *reply);
 static void ngx_d4_session_delay(ngx_d4_session_t *s);
 static void ngx_d4_session_outcome(ngx_d4_session_t *s, redisReply *reply);
 static void ngx_d4_session_stored(ngx_d4_session_t *s);
-static void ngx_d4_session_look(ngx_d4_session_t *s);
+static ngx_uint_t ngx_d4_session_looks_at(ngx_d4_session_t *s);
+static void ngx_d4_session_compare(ngx_d4_session_t *s, redisReply *reply);
 static void ngx_d4_session_looked(void *data, redisReply *reply);
 static ngx_int_t ngx_d4_session_last_id(redisReply *reply, uint64_t *ms,
     uint64_t *n);
@@ -61,7 +62,7 @@ ngx_d4_session_send(ngx_d4_session_t *s)
 {
     ngx_int_t  rc;
 
-    if (s->sending || s->looking || s->renew || s->recreate || s->begin) {
+    if (s->sending || s->look || s->renew || s->recreate || s->begin) {
         return;
     }
 
@@ -231,7 +232,9 @@ ngx_d4_session_sent(void *data, redisReply *reply)
     {
         ngx_log_error(NGX_LOG_ALERT, ngx_d4_worker.log, 0,
                       "d4 session %s: unexpected answer to a batch", s->sid);
-        ngx_d4_session_look(s);
+        s->look = 1;
+        ngx_d4_session_delay(s);
+        ngx_d4_session_work(s);
         return;
     }
 
@@ -271,7 +274,9 @@ ngx_d4_session_outcome(ngx_d4_session_t *s, redisReply *reply)
         /* the ids are there already, or somebody has closed the stream */
 
         if (ngx_strncmp(first->str, "ERR The ID specified", 20) == 0) {
-            ngx_d4_session_look(s);
+            s->refused = 1;
+            s->look = 1;
+            ngx_d4_session_work(s);
             return;
         }
 
@@ -341,40 +346,50 @@ ngx_d4_session_stored(ngx_d4_session_t *s)
 
 
 /*
- * A batch may have been carried out before its answer was lost.  The last id
- * of its stream tells; one that lies a millisecond on, with the number kept,
- * says that the session was taken for dead (see the END script).
+ * After a connection was lost, or when ids were refused: the last id of the
+ * stream tells whether the batch on its way was carried out, and whether Redis
+ * still has what it had acknowledged.  One that lies a millisecond on, with
+ * the number kept, says that the session was taken for dead (see the END
+ * script).
  */
 
-static void
+void
 ngx_d4_session_look(ngx_d4_session_t *s)
 {
     u_char      key[NGX_D4_STREAM_KEY];
     ngx_str_t   argv[3];
+    ngx_uint_t  type;
 
-    if (s->looking) {
+    if (s->looking || s->sending || s->renew || s->recreate) {
         return;
+    }
+
+    type = s->type;
+
+    if (type == D4_TYPE_EXTENDED && ngx_d4_session_looks_at(s) == 0) {
+        type = D4_TYPE_META;
     }
 
     ngx_str_set(&argv[0], "XINFO");
     ngx_str_set(&argv[1], "STREAM");
-    ngx_d4_str(&argv[2], key,
-               ngx_d4_session_stream(s, key, s->inflight_count[1].frames
-                                             ? (ngx_uint_t) D4_TYPE_EXTENDED
-                                             : s->type == D4_TYPE_EXTENDED
-                                               ? (ngx_uint_t) D4_TYPE_META
-                                               : s->type));
+    ngx_d4_str(&argv[2], key, ngx_d4_session_stream(s, key, type));
 
     if (ngx_d4_redis_command(ngx_d4_worker.streams, 3, argv,
                              ngx_d4_session_looked, s)
-        != NGX_OK)
+        == NGX_OK)
     {
-        ngx_d4_session_delay(s);
-        return;
+        s->looking = 1;
+        s->refs++;
     }
+}
 
-    s->looking = 1;
-    s->refs++;
+
+/* the later of the session's streams that Redis may know */
+
+static ngx_uint_t
+ngx_d4_session_looks_at(ngx_d4_session_t *s)
+{
+    return s->inflight_count[1].frames != 0 || s->stored[1] != 0;
 }
 
 
@@ -382,9 +397,6 @@ static void
 ngx_d4_session_looked(void *data, redisReply *reply)
 {
     ngx_d4_session_t  *s = data;
-
-    uint64_t    ms, n;
-    ngx_uint_t  i;
 
     s->looking = 0;
 
@@ -396,25 +408,53 @@ ngx_d4_session_looked(void *data, redisReply *reply)
         || (ngx_d4_reply_is(reply, REDIS_REPLY_ERROR)
             && ngx_d4_redis_try_again(reply)))
     {
-        /* the batch is simply repeated, with the same outcome */
+        ngx_d4_session_again(s, NGX_D4_RETRY_MAX);
+        return;
+    }
 
-        ngx_d4_session_delay(s);
+    s->look = 0;
+
+    ngx_d4_session_compare(s, reply);
+}
+
+
+static void
+ngx_d4_session_compare(ngx_d4_session_t *s, redisReply *reply)
+{
+    uint64_t    ms, n;
+    ngx_uint_t  i, refused;
+
+    i = ngx_d4_session_looks_at(s);
+
+    refused = s->refused;
+    s->refused = 0;
+
+    if (ngx_d4_session_last_id(reply, &ms, &n) != NGX_OK
+        || (ms != s->start && ms != s->start + 1))
+    {
+        /* nothing was stored yet, or nothing is there any more */
+
+        s->renew = (s->stored[i] != 0);
         ngx_d4_session_work(s);
         return;
     }
 
-    i = s->inflight_count[1].frames != 0;
+    if (n < s->stored[i]) {
+        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
+                      "redis streams lost %uL acknowledged frames of d4 "
+                      "session %s of %s", s->stored[i] - n, s->sid, s->hex);
+    }
 
-    if (ngx_d4_session_last_id(reply, &ms, &n) == NGX_OK
-        && (ms == s->start || ms == s->start + 1)
+    if (s->inflight.frames
         && n >= s->stored[i] + s->inflight_count[i].frames)
     {
         s->retry = 0;
+        s->renew = (ms != s->start);
         ngx_d4_session_stored(s);
         return;
     }
 
-    s->renew = 1;
+    s->renew = (ms != s->start || refused);
     ngx_d4_session_work(s);
 }
 

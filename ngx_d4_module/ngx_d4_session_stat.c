@@ -287,7 +287,7 @@ ngx_d4_session_finish(ngx_d4_session_t *s)
         ngx_d4_session_discard(s);
     }
 
-    if (s->pending.frames || s->inflight.frames || s->sending || s->looking
+    if (s->pending.frames || s->inflight.frames || s->sending || s->look
         || s->renew || s->recreate || s->begin || s->beginning || s->claiming
         || s->flushing || s->finishing || ngx_d4_session_held(s))
     {

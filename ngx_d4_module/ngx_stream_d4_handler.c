@@ -16,6 +16,7 @@
 
 #define NGX_STREAM_D4_BUFFER   65536
 #define NGX_STREAM_D4_READS    16      /* before others have their turn */
+#define NGX_STREAM_D4_KICK     500     /* ms at most to drain who is kicked */
 
 
 static void ngx_stream_d4_answered(void *data, d4_end_t end);
@@ -610,7 +611,11 @@ ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
     }
 
     dscf = ngx_stream_get_module_srv_conf(ctx->session, ngx_stream_d4_module);
-    ngx_add_timer(&ctx->deadline, dscf->drain_timeout);
+
+    ngx_add_timer(&ctx->deadline,
+                  reason == D4_END_KICKED
+                  ? ngx_min(dscf->drain_timeout, NGX_STREAM_D4_KICK)
+                  : dscf->drain_timeout);
 }
 
 
