@@ -175,8 +175,9 @@ static char *
 ngx_d4_redis_parameter(ngx_conf_t *cf, ngx_d4_redis_conf_t *rc,
     ngx_str_t *value)
 {
-    ngx_int_t  n;
-    ngx_str_t  s;
+    u_char     *p;
+    ngx_int_t   n;
+    ngx_str_t   s;
 
     if (value->len > 5 && ngx_strncmp(value->data, "user=", 5) == 0) {
         rc->user.len = value->len - 5;
@@ -208,8 +209,19 @@ ngx_d4_redis_parameter(ngx_conf_t *cf, ngx_d4_redis_conf_t *rc,
         return NGX_CONF_OK;
     }
 
+    /* without the value: it may be a password in a wrong place */
+
+    s.data = value->data;
+    s.len = value->len;
+
+    p = ngx_strlchr(s.data, s.data + s.len, '=');
+
+    if (p != NULL) {
+        s.len = p - s.data + 1;
+    }
+
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\"", value);
+                       "invalid parameter \"%V\"", &s);
 
     return NGX_CONF_ERROR;
 }

@@ -186,9 +186,9 @@ ngx_int_t
 ngx_d4_redis_write(ngx_d4_redis_t *rd)
 {
     off_t              before;
-    size_t             total;
+    size_t             sent, total;
     ngx_buf_t          bufs[NGX_D4_REDIS_BUFS];
-    ngx_chain_t        chain[NGX_D4_REDIS_BUFS];
+    ngx_chain_t       *cl, chain[NGX_D4_REDIS_BUFS];
     ngx_connection_t  *c;
 
     c = rd->connection;
@@ -205,12 +205,16 @@ ngx_d4_redis_write(ngx_d4_redis_t *rd)
 
         before = c->sent;
 
-        if (c->send_chain(c, chain, 0) == NGX_CHAIN_ERROR) {
+        cl = c->send_chain(c, chain, 0);
+
+        sent = (size_t) (c->sent - before);
+        total += sent;
+
+        ngx_d4_redis_sent(rd, sent);
+
+        if (cl == NGX_CHAIN_ERROR) {
             return NGX_ERROR;
         }
-
-        ngx_d4_redis_sent(rd, (size_t) (c->sent - before));
-        total += (size_t) (c->sent - before);
     }
 
     return ngx_handle_write_event(c->write, 0);
