@@ -11,8 +11,6 @@
 static void ngx_d4_session_dirty(ngx_d4_session_t *s);
 static void ngx_d4_session_dirty_handler(ngx_event_t *ev);
 static d4_end_t ngx_d4_session_first(ngx_d4_session_t *s, d4_header_t *h);
-static ngx_uint_t ngx_d4_session_has_room(ngx_d4_session_t *s);
-static ngx_uint_t ngx_d4_session_memory(ngx_d4_session_t *s, size_t held);
 static void ngx_d4_session_tick(ngx_d4_session_t *s, ngx_uint_t *rechecks);
 
 
@@ -144,6 +142,7 @@ ngx_d4_session_header(ngx_d4_session_t *s, d4_header_t *h)
     }
 
     s->header = *h;
+    s->received = 0;
 
     reason = d4_policy_next(h, s->uuid, s->type);
 
@@ -193,6 +192,8 @@ ngx_d4_session_data(ngx_d4_session_t *s, const u_char *p, size_t len)
         return D4_END_MEMORY;
     }
 
+    s->received += len;
+
     return D4_END_NONE;
 }
 
@@ -226,6 +227,8 @@ ngx_d4_session_frame(ngx_d4_session_t *s, d4_header_t *h, ngx_uint_t authentic)
     if (d4_batch_commit(&s->pending, h) != 0) {
         return D4_END_MEMORY;
     }
+
+    ngx_d4_session_unfavour(s);
 
     i = ngx_d4_stream_index(h->type);
 
@@ -305,135 +308,6 @@ ngx_d4_session_dirty_handler(ngx_event_t *ev)
 }
 
 
-ngx_uint_t
-ngx_d4_session_room(ngx_d4_session_t *s)
-{
-    s->paused = !ngx_d4_session_has_room(s);
-
-    return !s->paused;
-}
-
-
-static ngx_uint_t
-ngx_d4_session_has_room(ngx_d4_session_t *s)
-{
-    size_t    held;
-    uint64_t  frames, bytes;
-
-    s->backlogged = 0;
-
-    switch (s->stage) {
-
-    case NGX_D4_STAGE_FIRST:
-        return 1;
-
-    case NGX_D4_STAGE_LIVE:
-        break;
-
-    default:
-        return 0;
-    }
-
-    frames = s->pending.frames + s->inflight.frames;
-    held = s->pending.out.held + s->inflight.out.held;
-
-    /* a frame that has begun can always end, whatever the sizes are */
-
-    if (frames) {
-        if (held >= s->conf->buffer_size) {
-            return 0;
-        }
-
-        if (s->pending.frames
-            && s->pending.out.bytes >= ngx_d4_worker.conf->batch_size)
-        {
-            return 0;
-        }
-    }
-
-    if (!ngx_d4_session_memory(s, held)) {
-        return 0;
-    }
-
-    frames += s->backlog;
-
-    if (frames == 0) {
-        return 1;
-    }
-
-    /* entries are taken to be as long as those of the session so far */
-
-    bytes = s->total.frames ? s->total.bytes / s->total.frames * frames : 0;
-
-    if (frames >= s->facts.stream_max || bytes >= (uint64_t) s->conf->backlog_size) {
-        s->backlogged = 1;
-        return 0;
-    }
-
-    return 1;
-}
-
-
-/*
- * A session may hold half of what is left of the worker's budget, so the
- * largest pause first, and the smallest go on until there is nothing left.
- */
-
-static ngx_uint_t
-ngx_d4_session_memory(ngx_d4_session_t *s, size_t held)
-{
-    size_t  left;
-
-    if (ngx_d4_worker.pool.held >= ngx_d4_worker.conf->worker_memory) {
-        return 0;
-    }
-
-    left = ngx_d4_worker.conf->worker_memory - ngx_d4_worker.pool.held;
-
-    return left >= 2 * NGX_D4_ROOM_MIN && held <= left / 2;
-}
-
-
-ngx_uint_t
-ngx_d4_session_complete(ngx_d4_session_t *s)
-{
-    s->watched = (s->pending.frames + s->inflight.frames != 0);
-
-    return !s->watched;
-}
-
-
-ngx_uint_t
-ngx_d4_session_stalled(ngx_d4_session_t *s)
-{
-    if (!s->paused) {
-        return 0;
-    }
-
-    /* out of memory with nothing on its way: only half-sent frames hold it */
-
-    return s->stage != NGX_D4_STAGE_LIVE || s->backlogged
-           || ngx_d4_unacknowledged();
-}
-
-
-void
-ngx_d4_session_resume(ngx_d4_session_t *s)
-{
-    if (s->handler == NULL) {
-        return;
-    }
-
-    if ((s->paused && ngx_d4_session_has_room(s))
-        || (s->watched && s->pending.frames + s->inflight.frames == 0))
-    {
-        s->paused = 0;
-        s->watched = 0;
-        s->handler(s->data, NGX_D4_READY, D4_END_NONE);
-    }
-}
-
-
 void
 ngx_d4_session_end(ngx_d4_session_t *s, d4_end_t reason)
 {
@@ -458,6 +332,8 @@ ngx_d4_session_close(ngx_d4_session_t *s, d4_end_t reason)
     if (s->pending.open) {
         d4_batch_rollback(&s->pending);
     }
+
+    ngx_d4_session_unfavour(s);
 
     /* not from within the caller's own call into the session */
 
@@ -748,6 +624,7 @@ ngx_d4_sessions_tick(void)
         ngx_d4_session_tick(s, &rechecks);
     }
 
+    ngx_d4_sessions_relieve();
     ngx_d4_stat_tick();
 }
 

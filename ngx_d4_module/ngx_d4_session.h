@@ -28,10 +28,11 @@
 #define NGX_D4_CLAIM_RETRY     250
 #define NGX_D4_RETRY_MIN       100     /* ms, doubling, after "not now" */
 #define NGX_D4_RETRY_MAX       2000
-#define NGX_D4_BACKLOG_LOOK    250
+#define NGX_D4_BACKLOG_LOOK    100
 #define NGX_D4_RECHECKS        200     /* policy look-ups a tick starts */
 #define NGX_D4_STREAM_MAX      10000   /* entries, as published */
 #define NGX_D4_ROOM_MIN        65536
+#define NGX_D4_RELIEF          1000    /* ms without progress of a favourite */
 
 
 typedef enum {
@@ -86,6 +87,7 @@ struct ngx_d4_session_s {
     uint64_t                 given[2];     /* last number given to a frame */
     uint64_t                 stored[2];    /* last number acknowledged */
     uint64_t                 backlog;      /* entries, as Redis last said */
+    uint32_t                 received;     /* of the frame's payload */
     ngx_d4_count_t           total;        /* acknowledged */
 
     ngx_d4_delta_t           delta[2];
@@ -118,6 +120,7 @@ struct ngx_d4_session_s {
     unsigned                 paused:1;
     unsigned                 watched:1;    /* READY when all is stored */
     unsigned                 backlogged:1;
+    unsigned                 starved:1;    /* by the worker's budget */
     unsigned                 dirty:1;
     unsigned                 in_stat:1;
     unsigned                 stamped:1;    /* address was written down */
@@ -166,8 +169,6 @@ ngx_uint_t ngx_d4_session_succeeded(ngx_d4_session_t *s, redisReply *reply,
 /* tells the connection that the session is over */
 void ngx_d4_session_end(ngx_d4_session_t *s, d4_end_t reason);
 
-/* lets a paused connection go on if there is room now */
-void ngx_d4_session_resume(ngx_d4_session_t *s);
 
 /* an answer came; 1: the session was only waiting for it and is gone */
 ngx_uint_t ngx_d4_session_unref(ngx_d4_session_t *s);
@@ -176,6 +177,18 @@ void ngx_d4_session_free(ngx_d4_session_t *s);
 
 /* a fresh sid */
 void ngx_d4_session_name(ngx_d4_session_t *s);
+
+
+/* ngx_d4_session_room.c */
+
+/* lets a paused connection go on if there is room now */
+void ngx_d4_session_resume(ngx_d4_session_t *s);
+
+/* memory came back: lets one of those who wait for it finish his frame */
+void ngx_d4_sessions_relieve(void);
+
+/* the frame is whole, or given up */
+void ngx_d4_session_unfavour(ngx_d4_session_t *s);
 
 
 /* ngx_d4_session_policy.c */
@@ -195,7 +208,6 @@ void ngx_d4_session_count(ngx_d4_session_t *s);
 void ngx_d4_session_look(ngx_d4_session_t *s);
 void ngx_d4_session_renew(ngx_d4_session_t *s);
 void ngx_d4_session_recreate(ngx_d4_session_t *s);
-uint64_t ngx_d4_unacknowledged(void);
 
 
 /* ngx_d4_session_stat.c */

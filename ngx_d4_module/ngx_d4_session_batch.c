@@ -34,17 +34,6 @@ static size_t ngx_d4_session_stream(ngx_d4_session_t *s, u_char *key,
 #define NGX_D4_STREAM_KEY  (sizeof("stream:254:") + D4_SID)
 
 
-/* frames of all sessions that were sealed into a batch and not acknowledged */
-static uint64_t  ngx_d4_unacked;
-
-
-uint64_t
-ngx_d4_unacknowledged(void)
-{
-    return ngx_d4_unacked;
-}
-
-
 static size_t
 ngx_d4_session_stream(ngx_d4_session_t *s, u_char *key, ngx_uint_t type)
 {
@@ -126,7 +115,6 @@ ngx_d4_session_prepare(ngx_d4_session_t *s)
     ngx_memcpy(s->inflight_count, s->pending_count, sizeof(s->pending_count));
     ngx_memzero(s->pending_count, sizeof(s->pending_count));
 
-    ngx_d4_unacked += s->inflight.frames;
     s->listing = 0;
 
     return NGX_OK;
@@ -179,8 +167,6 @@ ngx_d4_session_seal(ngx_d4_session_t *s)
 void
 ngx_d4_session_discard(ngx_d4_session_t *s)
 {
-    ngx_d4_unacked -= s->inflight.frames;
-
     d4_batch_clear(&s->inflight);
     d4_batch_clear(&s->pending);
 
@@ -330,8 +316,6 @@ ngx_d4_session_stored(ngx_d4_session_t *s)
         (void) ngx_atomic_fetch_add(&sh->bytes, count->bytes);
     }
 
-    ngx_d4_unacked -= s->inflight.frames;
-
     if (s->listing) {
         s->listing = 0;
         s->listed = 1;
@@ -340,6 +324,7 @@ ngx_d4_session_stored(ngx_d4_session_t *s)
     d4_batch_clear(&s->inflight);
     ngx_memzero(s->inflight_count, sizeof(s->inflight_count));
 
+    ngx_d4_sessions_relieve();
     ngx_d4_session_resume(s);
     ngx_d4_session_work(s);
 }

@@ -25,6 +25,7 @@ static void ngx_stream_d4_write_handler(ngx_event_t *wev);
 static void ngx_stream_d4_deadline(ngx_event_t *ev);
 static void ngx_stream_d4_timed_out(ngx_stream_d4_ctx_t *ctx);
 static void ngx_stream_d4_read(ngx_stream_d4_ctx_t *ctx);
+static ngx_uint_t ngx_stream_d4_broken(ngx_connection_t *c);
 static void ngx_stream_d4_eof(ngx_stream_d4_ctx_t *ctx, ssize_t n);
 static void ngx_stream_d4_complete(ngx_stream_d4_ctx_t *ctx);
 static ssize_t ngx_stream_d4_recv(ngx_stream_d4_ctx_t *ctx, u_char *buf,
@@ -36,6 +37,7 @@ static ngx_int_t ngx_stream_d4_wait(ngx_stream_d4_ctx_t *ctx);
 static void ngx_stream_d4_event(void *data, ngx_d4_event_t event,
     d4_end_t reason);
 static void ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
+static void ngx_stream_d4_close_notify(ngx_connection_t *c);
 static void ngx_stream_d4_end(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
 static void ngx_stream_d4_release(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
 
@@ -227,6 +229,7 @@ ngx_stream_d4_timed_out(ngx_stream_d4_ctx_t *ctx)
     c = ctx->session->connection;
 
     if (ctx->d4 && ngx_d4_session_stalled(ctx->d4)) {
+        ctx->begun_at = ngx_current_msec;
         dscf = ngx_stream_get_module_srv_conf(ctx->session,
                                               ngx_stream_d4_module);
         ngx_add_timer(c->read, dscf->frame_timeout);
@@ -252,6 +255,11 @@ ngx_stream_d4_read(ngx_stream_d4_ctx_t *ctx)
 
         if (ctx->d4 && !ngx_d4_session_room(ctx->d4)) {
             c->idle = 1;
+
+            if (c->read->pending_eof && ngx_stream_d4_broken(c)) {
+                ngx_stream_d4_eof(ctx, NGX_ERROR);
+            }
+
             return;
         }
 
@@ -328,6 +336,24 @@ ngx_stream_d4_recv(ngx_stream_d4_ctx_t *ctx, u_char *buf, size_t size)
     }
 
     return n;
+}
+
+
+/*
+ * A reset that nobody reads: what was not read is gone with it.
+ */
+
+static ngx_uint_t
+ngx_stream_d4_broken(ngx_connection_t *c)
+{
+    int        err;
+    socklen_t  len;
+
+    err = 0;
+    len = sizeof(int);
+
+    return getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1
+           || err != 0;
 }
 
 
@@ -560,6 +586,12 @@ ngx_stream_d4_event(void *data, ngx_d4_event_t event, d4_end_t reason)
 
     /* what the TLS layer holds raises no event of its own */
 
+    ctx->begun_at = ngx_current_msec;
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
+
     ngx_post_event(c->read, &ngx_posted_events);
 }
 
@@ -589,17 +621,7 @@ ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
     ctx->draining = 1;
     ctx->end = reason;
 
-#if (NGX_STREAM_SSL)
-
-    if (c->ssl) {
-        (void) SSL_shutdown(c->ssl->connection);
-        ERR_clear_error();
-
-        c->ssl->no_wait_shutdown = 1;
-        c->ssl->no_send_shutdown = 1;
-    }
-
-#endif
+    ngx_stream_d4_close_notify(c);
 
     if (ngx_shutdown_socket(c->fd, NGX_WRITE_SHUTDOWN) == -1) {
         ngx_connection_error(c, ngx_socket_errno,
@@ -630,10 +652,34 @@ ngx_stream_d4_end(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
 
     s = ctx->session;
 
+    if (ctx->eof && !ctx->draining) {
+
+        /* nginx leaves a close_notify without an answer */
+
+        ngx_stream_d4_close_notify(s->connection);
+    }
+
     ngx_stream_d4_release(ctx, reason);
 
     ngx_stream_finalize_session(s, d4_end_refusal(reason)
                                    ? NGX_STREAM_FORBIDDEN : NGX_STREAM_OK);
+}
+
+
+static void
+ngx_stream_d4_close_notify(ngx_connection_t *c)
+{
+#if (NGX_STREAM_SSL)
+
+    if (c->ssl) {
+        (void) SSL_shutdown(c->ssl->connection);
+        ERR_clear_error();
+
+        c->ssl->no_wait_shutdown = 1;
+        c->ssl->no_send_shutdown = 1;
+    }
+
+#endif
 }
 
 
