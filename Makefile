@@ -1,0 +1,212 @@
+# make modules   the nginx modules, for the nginx that is installed (nginx-dev)
+# make client    the sensor client, build/d4
+# make install   copies the modules to nginx's directory of modules
+# make run       an instance of its own under run/, shown at work
+# make stop      stops that instance; its data stays
+# make test      everything that is tested; LONG=1 takes more time over it
+# make bench     what this machine reaches
+# make deps      installs the Debian packages that all of this needs
+# make clean     removes build/
+#
+# V=1             shows the commands
+# NGINX_SRC=DIR   builds for the nginx whose full sources are in DIR, with
+#                 NGINX_FLAGS=... as that nginx was configured
+# SANITIZE=1      builds with AddressSanitizer and UBSan, under build/asan
+# DESTDIR=, modulesdir=, bindir=   where install and install-client copy to
+
+SHELL = /bin/bash
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: all modules client unit tools fuzz install install-client run stop \
+        test bench deps clean help FORCE
+
+all: modules client
+
+help:
+	@sed -n '/^# /s/^# //p; /^$$/q' Makefile
+
+
+# Debian packages
+
+BUILD_PACKAGES = gcc libc6-dev libhiredis-dev libssl-dev uuid-dev nginx \
+                 libnginx-mod-stream $(if $(NGINX_SRC),,nginx-dev)
+RUN_PACKAGES   = redis-server openssl tcpdump curl
+TEST_PACKAGES  = libcmocka-dev clang libclang-rt-dev perl \
+                 libio-socket-ssl-perl
+
+deps:
+	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
+
+
+# Where things are built, and how
+
+ifneq ($(words $(CURDIR)),1)
+$(error nginx cannot be built in a directory whose name has spaces)
+endif
+
+ifeq ($(SANITIZE),1)
+B        = build/asan
+OPTIMIZE = -g -O1 -fno-omit-frame-pointer
+SAN      = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+else
+B        = build
+OPTIMIZE = -g -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+SAN      =
+endif
+
+Q     = $(if $(filter 1,$(V)),,@)
+QUIET = $(if $(filter 1,$(V)),,-s)
+JOBS  = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
+
+C_FLAGS  = -std=gnu11 $(OPTIMIZE) $(SAN) -Wall -Wextra -Werror \
+           -I. -Ingx_d4_module -Ingx_d4_module/protocol -Isensor $(CFLAGS)
+LD_FLAGS = -Wl,-z,relro -Wl,-z,now $(SAN) $(LDFLAGS)
+
+
+# The modules.  nginx's own configure and Makefile build them; both run in a
+# directory of links to nginx's sources, because configure writes where it is,
+# which an ordinary user may not do there.
+
+MODULES  = ngx_d4_module.so ngx_stream_d4_module.so
+HEADERS  = $(wildcard ngx_d4_module/*.h ngx_d4_module/protocol/*.h)
+
+# when this changes, everything is configured again
+$(B)/nginx/inputs: FORCE
+	@mkdir -p $(@D)
+	@{ echo "$(abspath $(NGINX_SRC)) $(NGINX_FLAGS)"; \
+	   [ -n "$(NGINX_SRC)" ] || dpkg-query -W nginx-dev 2>&1; \
+	   echo "$(CC) $(SAN) $(CFLAGS) $(LDFLAGS)"; \
+	   echo "$(HEADERS)"; } > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(B)/nginx/Makefile: $(B)/nginx/inputs config conf/configure.sh
+	@echo "  configure $(B)/nginx"
+	$(Q)CC="$(CC)" CFLAGS="$(CFLAGS)" LDFLAGS="$(LDFLAGS)" \
+	NGINX_FLAGS="$(NGINX_FLAGS)" SANITIZE="$(if $(SAN),$(OPTIMIZE) $(SAN))" \
+	    conf/configure.sh $(B)/nginx $(NGINX_SRC)
+
+modules: $(B)/nginx/Makefile
+	@echo "  modules $(B)"
+	$(Q)$(MAKE) $(QUIET) $(JOBS) --no-print-directory -C $(B)/nginx/tree \
+	    -f $(CURDIR)/$(B)/nginx/Makefile modules
+	@# renamed into place: a running nginx keeps the file it has mapped
+	$(Q)for so in $(MODULES); do \
+	    cmp -s $(B)/nginx/$$so $(B)/$$so && continue; \
+	    cp $(B)/nginx/$$so $(B)/$$so.new && mv $(B)/$$so.new $(B)/$$so \
+	        || exit 1; \
+	done
+
+
+# Plain C: the client, test programs, tools
+
+PROTOCOL := $(wildcard ngx_d4_module/protocol/*.c)
+SENSOR   := $(wildcard sensor/*.c)
+UNIT     := $(wildcard t/unit/test_*.c)
+TOOLS    := $(wildcard t/tools/*.c t/bench/*.c)
+FUZZ     := $(wildcard t/fuzz/*.c)
+
+unit_programs = $(UNIT:t/unit/%.c=$(B)/t/unit/%)
+tool_programs = $(addprefix $(B)/t/,$(notdir $(TOOLS:.c=)))
+fuzz_programs = $(FUZZ:t/fuzz/%.c=build/t/fuzz/%)
+
+objects = $(patsubst %.c,$(B)/c/%.o,$(1))
+
+client: $(B)/d4
+unit: $(unit_programs)
+tools: $(tool_programs)
+fuzz: $(fuzz_programs)
+
+# nothing to say when they are up to date
+client unit tools fuzz:
+	@:
+
+$(B)/c/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  cc $@"
+	$(Q)$(CC) $(C_FLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/libprotocol.a: $(call objects,$(PROTOCOL))
+$(B)/libsensor.a: $(call objects,$(filter-out sensor/d4.c,$(SENSOR)))
+
+$(B)/lib%.a:
+	$(Q)rm -f $@ && $(AR) rc $@ $^
+
+$(B)/d4: $(call objects,sensor/d4.c) $(B)/libsensor.a $(B)/libprotocol.a
+	@echo "  ld $@"
+	$(Q)$(CC) $(LD_FLAGS) -o $@ $^ -lssl -lcrypto -luuid
+
+$(B)/t/unit/%: $(B)/c/t/unit/%.o $(B)/libsensor.a $(B)/libprotocol.a
+	@mkdir -p $(@D)
+	@echo "  ld $@"
+	$(Q)$(CC) $(LD_FLAGS) -o $@ $^ -lcmocka -lssl -lcrypto -luuid
+
+define tool
+$(B)/t/$(notdir $(1)): $(B)/c/$(1).o $(B)/libprotocol.a
+	@mkdir -p $$(@D)
+	@echo "  ld $$@"
+	$(Q)$$(CC) $$(LD_FLAGS) -o $$@ $$^ -lssl -lcrypto -lpthread
+endef
+
+$(foreach source,$(TOOLS:.c=),$(eval $(call tool,$(source))))
+
+build/t/fuzz/%: t/fuzz/%.c $(PROTOCOL) $(HEADERS) Makefile
+	@mkdir -p $(@D)
+	@echo "  clang $@"
+	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=undefined -Wall -Wextra -Werror \
+	    -I. -Ingx_d4_module -Ingx_d4_module/protocol \
+	    -o $@ $< $(PROTOCOL) -lcrypto
+
+.SECONDARY:
+-include $(shell find $(B)/c -name '*.d' 2>/dev/null)
+
+
+# Installation
+
+modulesdir = $(shell PATH="$$PATH:/usr/sbin" nginx -V 2>&1 \
+                 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')
+bindir     = /usr/local/bin
+
+install: modules
+	$(Q)[ -n "$(modulesdir)" ] \
+	    || { echo "say where nginx keeps its modules: modulesdir=" >&2; exit 1; }
+	$(Q)mkdir -p $(DESTDIR)$(modulesdir)
+	$(Q)for so in $(MODULES); do \
+	    install -m 644 $(B)/$$so $(DESTDIR)$(modulesdir)/.$$so.new \
+	    && mv -f $(DESTDIR)$(modulesdir)/.$$so.new $(DESTDIR)$(modulesdir)/$$so \
+	        || exit 1; \
+	    echo "  $(DESTDIR)$(modulesdir)/$$so"; \
+	done
+
+install-client: client
+	$(Q)mkdir -p $(DESTDIR)$(bindir)
+	$(Q)install -m 755 $(B)/d4 $(DESTDIR)$(bindir)/d4
+	@echo "  $(DESTDIR)$(bindir)/d4"
+
+
+# The embedded instance
+
+run:
+	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES)
+	@$(MAKE) --no-print-directory modules client
+	@conf/embedded.sh start
+
+stop:
+	@conf/embedded.sh stop
+
+
+# Tests and figures
+
+test:
+	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
+	@$(MAKE) --no-print-directory modules client unit tools fuzz
+	@$(MAKE) --no-print-directory SANITIZE=1 modules client unit
+	@LONG=$(LONG) t/run.sh
+
+bench:
+	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) perl
+	@$(MAKE) --no-print-directory modules tools
+	@perl t/bench/bench.pl
+
+clean:
+	rm -rf build

@@ -1,0 +1,181 @@
+# Sourced by embedded.sh.  The demonstration: what a sensor does, with a real
+# capture of real traffic, or with a real log where capturing is not allowed.
+
+
+# write_sensor DIRECTORY TYPE PORT: the configuration of the client
+write_sensor() {
+    mkdir -p "$1"
+
+    [ -e run/demo/uuid ] || cp /proc/sys/kernel/random/uuid run/demo/uuid
+    [ -e run/demo/key ] \
+        || openssl rand -base64 48 | tr '+/' '-_' > run/demo/key
+
+    cp run/demo/uuid run/demo/key "$1/"
+    cp run/tls/ca.crt "$1/rootCA.crt"
+    echo 1 > "$1/version"
+    echo "$2" > "$1/type"
+    echo 65535 > "$1/snaplen"
+    echo stdin > "$1/source"
+    echo "127.0.0.1:$3" > "$1/destination"
+}
+
+
+# The key goes through stdin: arguments can be seen by everyone.
+register_sensor() {
+    redis 0 SADD registered_uuid "$uuid" >/dev/null
+    tr -d '\n' < run/demo/key \
+        | redis 0 -x HSET "metadata_uuid:$uuid" hmac_key >/dev/null
+    redis 0 PUBLISH d4:control "sensor $uuid" >/dev/null
+}
+
+
+# capture PORT: from tcpdump into the client; its pid is in $client
+capture() {
+    {
+        tcpdump -i lo -n -U -c 40 -w - "tcp port $1" \
+            2> run/demo/tcpdump.log \
+        | tee run/demo/sent \
+        | build/d4 -c run/demo/pcap
+    } 2> run/demo/d4.log &
+
+    client=$!
+
+    until_true 10 grep -q 'listening on' run/demo/tcpdump.log \
+        || die "tcpdump does not start: $(cat run/demo/tcpdump.log)"
+
+    # traffic until tcpdump has its 40 packets
+    until_true 30 eval "curl -s -o run/demo/page 'http://127.0.0.1:$1/'; \
+                        ! kill -0 $client" \
+        || die "the demonstration does not end, see run/demo/d4.log"
+}
+
+
+# log_lines PORT: the lines that nginx logs for some requests
+log_lines() {
+    local before i
+
+    before=$(wc -l < run/logs/access.log)
+
+    for i in 1 2 3 4 5; do
+        curl -s -o run/demo/page "http://127.0.0.1:$1/?request=$i"
+    done
+
+    tail -n +$((before + 1)) run/logs/access.log > run/demo/sent
+    build/d4 -c run/demo/log < run/demo/sent 2> run/demo/d4.log &
+    client=$!
+}
+
+
+# The sensor's line in the access log after the first $1 of them.
+session_line() {
+    grep " $uuid " run/logs/sensors.log | tail -n "+$(($1 + 1))" | grep .
+}
+
+
+# Lua for Redis: the session is the stream KEYS[1].
+payload='local bytes = {}
+for _, entry in ipairs(redis.call("XRANGE", KEYS[1], "-", "+")) do
+    bytes[#bytes + 1] = entry[2][2]
+end
+return table.concat(bytes)'
+
+first_entry='local entry = redis.call("XRANGE", KEYS[1], "-", "+", "COUNT", 1)[1]
+local lines = { "id         " .. entry[1] }
+for i = 1, #entry[2], 2 do
+    local name, value = entry[2][i], entry[2][i + 1]
+    if name == "message" then
+        value = value:sub(1, 24):gsub(".", function (c)
+            return string.format("%02x ", c:byte())
+        end) .. "... (" .. #value .. " bytes)"
+    end
+    lines[#lines + 1] = name .. string.rep(" ", 11 - #name) .. value
+end
+return table.concat(lines, "\n")'
+
+
+stored() {
+    [ "$(redis 4 XLEN "$1")" -ge "$2" ]
+}
+
+
+# demonstrate D4_PORT HTTP_PORT
+demonstrate() {
+    local before client frames kind key line reason uuid
+
+    write_sensor run/demo/pcap 1 "$1"
+    write_sensor run/demo/log 3 "$1"
+    uuid=$(tr -d '\n-' < run/demo/uuid)
+    register_sensor
+
+    touch run/logs/sensors.log
+    before=$(grep -c " $uuid " run/logs/sensors.log || :)
+
+    say
+    if reason=$(tcpdump -i lo -L 2>&1); then
+        kind=pcap
+        say "A sensor: tcpdump on loopback | build/d4 -c run/demo/pcap"
+        capture "$2"
+
+    else
+        kind=log
+        reason=${reason#tcpdump: }
+        say "tcpdump may not capture here: ${reason%%$'\n'*}"
+        say "It needs the right CAP_NET_RAW: run this as root, or have root do"
+        say "  setcap cap_net_raw+ep $(command -v tcpdump || echo tcpdump)"
+        say "So this time a sensor sends what nginx logs of some requests:" \
+            "build/d4 -c run/demo/log"
+        log_lines "$2"
+    fi
+
+    wait "$client" || {
+        cat run/demo/d4.log >&2
+        tail -n 5 run/logs/error.log >&2
+        die "the client failed"
+    }
+
+    until_true 15 session_line "$before" || {
+        tail -n 5 run/logs/error.log >&2
+        die "the session does not end, see run/logs/error.log"
+    }
+
+    line=$(session_line "$before" | tail -n 1)
+    read -r key frames <<< \
+        "$(awk '{ print "stream:" $4 ":" $5, $6 }' <<< "$line")"
+
+    until_true 15 stored "$key" "$frames" \
+        || die "$key does not hold $frames frames: $line"
+
+    say "What arrived, in database 4 of Redis:"
+    say "  key        $key"
+    say "  entries    $(redis 4 XLEN "$key")"
+    say "  the first:"
+    redis 4 --raw EVAL "$first_entry" 1 "$key" | sed 's/^/    /'
+    say "In run/logs/sensors.log:"
+    say "  $line"
+
+    redis 4 --raw EVAL "$payload" 1 "$key" | head -c -1 > run/demo/received
+    cmp run/demo/sent run/demo/received \
+        || die "what Redis holds is not what was sent, see run/demo/"
+
+    say "Its $(stat -c %s run/demo/received) bytes, put together, are what was" \
+        "sent:"
+    if [ $kind = pcap ]; then
+        tcpdump -n -r - < run/demo/received > run/demo/page 2>/dev/null
+        head -n 4 run/demo/page | cut -c 1-76 | sed 's/^/  /'
+        say "  ... $(wc -l < run/demo/page) packets, read by tcpdump -r"
+
+    else
+        cut -c 1-76 run/demo/received | sed 's/^/  /'
+    fi
+
+    cat <<END
+
+To look further:
+  redis-cli -s run/redis.sock -n 4 XRANGE $key - + COUNT 1
+  redis-cli -s run/redis.sock -n 0 HGETALL metadata_uuid:$uuid
+  redis-cli -s run/redis.sock -n 0 XRANGE d4:refused - +
+  tail -f run/logs/sensors.log run/logs/error.log
+  curl http://127.0.0.1:$2/ca.crt
+  make stop
+END
+}
