@@ -1,0 +1,796 @@
+package D4::Test;
+
+# An nginx with the D4 modules and a Redis of its own in a private directory,
+# for one test.  Whatever it starts, it ends; whatever nginx complains about
+# in its error log fails the test.
+#
+#   D4_BUILD   directory with the modules (default: build)
+#   D4_ASAN    1: the modules are built with AddressSanitizer
+#   D4_KEEP    1: keep the directories of tests that passed, too
+#   D4_DEBUG   1: error log at level debug
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use D4::Load;
+use D4::Proc;
+use D4::Redis;
+use D4::Sensor;
+use Exporter ();
+use File::Basename qw(dirname);
+use File::Path qw(remove_tree);
+use File::Temp ();
+use IO::Socket::INET;
+use IO::Socket::SSL::Utils;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+our @ISA = 'Exporter';
+our @EXPORT = qw(poll_until new_uuid dashed frame free_port day today
+                 exactly_once LONG);
+
+use constant LONG => $ENV{LONG} ? 1 : 0;
+
+my %DB = (metadata => 0, users => 1, queues => 2, cache => 3, streams => 4);
+
+my $owner = $$;
+my @instances;
+
+
+sub free_port {
+    my $sock = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
+        or die "no free port: $!";
+
+    return $sock->sockport;
+}
+
+
+sub day { return POSIX::strftime('%Y%m%d', localtime($_[0])) }
+
+sub today { return day(time()) }
+
+
+# new(...): nothing is started.
+#   workers       worker processes (1)
+#   tls           0: the server speaks plain TCP
+#   listen        more parameters of listen
+#   main, d4, stream, server    more directives of that block
+#   mode          registration | shared-secret
+#   default_key   contents of default_key_file
+#   zone          its size (8m)
+#   shutdown      worker_shutdown_timeout (10s)
+#   daemon        1: as a daemon, so that USR2 works
+#   redis         { option => value } for redis-server, or another D4::Test
+#                 whose Redis is used
+#   redis_lines   the redis directives, instead of the unix socket
+
+sub new {
+    my ($class, %opt) = @_;
+
+    my $self = bless {
+        workers  => 1,
+        tls      => 1,
+        mode     => 'registration',
+        zone     => '8m',
+        shutdown => '10s',
+        build    => abs_path($ENV{D4_BUILD}
+                             || dirname(__FILE__) . '/../../../build'),
+        allowed  => [],
+        %opt,
+        dir      => File::Temp::tempdir('d4t-XXXXXX', DIR => '/tmp'),
+    }, $class;
+
+    chmod(0755, $self->{dir});
+    mkdir("$self->{dir}/logs");
+    mkdir("$self->{dir}/redis");
+
+    $self->{port} //= free_port();
+    $self->{socket} = "$self->{dir}/r.sock";
+
+    if (ref $self->{redis} && ref $self->{redis} ne 'HASH') {
+        $self->{shared} = $self->{redis};
+        $self->{socket} = $self->{shared}{socket};
+    }
+
+    push @instances, $self;
+
+    return $self;
+}
+
+
+sub write_file {
+    my ($self, $name, @text) = @_;
+
+    open(my $fh, '>', "$self->{dir}/$name") or die "$name: $!";
+    print $fh @text;
+    close($fh) or die "$name: $!";
+
+    return "$self->{dir}/$name";
+}
+
+
+sub read_file {
+    my ($self, $name) = @_;
+
+    open(my $fh, '<', "$self->{dir}/$name") or return '';
+    local $/;
+
+    return <$fh> // '';
+}
+
+
+# Both, until a sensor can be served.
+
+sub start {
+    my ($self) = @_;
+
+    $self->redis_start if !$self->{shared};
+    $self->nginx_start;
+
+    return $self;
+}
+
+
+sub redis_start {
+    my ($self, %more) = @_;
+
+    my %opt = (
+        port       => 0,
+        unixsocket => $self->{socket},
+        unixsocketperm => 777,
+        dir        => "$self->{dir}/redis",
+        save       => '',
+        appendonly => 'no',
+        daemonize  => 'no',
+        loglevel   => 'notice',
+        %{ $self->{redis} || {} },
+        %more,
+    );
+
+    my $wait = exists $opt{wait} ? delete $opt{wait} : 1;
+
+    unlink $self->{socket};
+
+    $self->{redis_proc} = D4::Proc->start(
+        [ 'redis-server', map { ("--$_", ref $opt{$_} ? @{ $opt{$_} }
+                                                      : $opt{$_}) }
+          sort keys %opt ],
+        out => "$self->{dir}/logs/redis.log");
+
+    delete $self->{conn};
+
+    return $self if !$wait;
+
+    poll_until(20, sub {
+        my $r = D4::Redis->new(unix => $self->{socket}) or return;
+        my $pong = eval { $r->cmd('PING') } // $@;
+
+        return $pong =~ /PONG|NOAUTH/;
+    }) or die "redis-server does not start, see $self->{dir}/logs/redis.log";
+
+    return $self;
+}
+
+
+sub redis_stop {
+    my ($self) = @_;
+
+    delete $self->{conn};
+    (delete $self->{redis_proc})->stop('TERM', 20);
+}
+
+
+sub redis_kill {
+    my ($self) = @_;
+
+    delete $self->{conn};
+    (delete $self->{redis_proc})->stop('KILL', 5);
+}
+
+
+sub redis_pause { $_[0]{redis_proc}->signal('STOP') }
+
+sub redis_resume { $_[0]{redis_proc}->signal('CONT') }
+
+
+# A connection to the database of a role, kept while it lives.
+
+sub db {
+    my ($self, $role) = @_;
+
+    my $conn = ($self->{shared} || $self)->{conn} //= {};
+
+    delete $conn->{$role}
+        if $conn->{$role} && !eval { $conn->{$role}->cmd('PING') };
+
+    return $conn->{$role} //= $self->new_db($role)
+        // die "no connection to redis";
+}
+
+
+# A connection of its own.
+
+sub new_db {
+    my ($self, $role, %opt) = @_;
+
+    return D4::Redis->new(unix => $self->{socket}, db => $DB{$role}, %opt);
+}
+
+
+# A CA (ca.crt) and the server's certificate.
+
+sub certificate {
+    my ($self) = @_;
+
+    return if -e "$self->{dir}/server.crt";
+
+    my ($ca, $ca_key) = CERT_create(
+        subject => { commonName => 'test CA' },
+        key     => KEY_create_ec('prime256v1'),
+        CA      => 1,
+    );
+    my ($cert, $key) = CERT_create(
+        subject => { commonName => 'localhost' },
+        subjectAltNames => [ [ DNS => 'localhost' ], [ IP => '127.0.0.1' ] ],
+        key     => KEY_create_ec('prime256v1'),
+        issuer  => [ $ca, $ca_key ],
+        purpose => 'server',
+    );
+
+    PEM_cert2file($ca, "$self->{dir}/ca.crt");
+    PEM_cert2file($cert, "$self->{dir}/server.crt");
+    PEM_key2file($key, "$self->{dir}/server.key");
+    CERT_free($_) for $ca, $cert;
+    KEY_free($_) for $ca_key, $key;
+}
+
+
+sub load_modules {
+    my ($self) = @_;
+
+    my $stream = '/usr/lib/nginx/modules/ngx_stream_module.so';
+
+    return join '', map { "load_module $_;\n" }
+        (-e $stream ? $stream : ()),
+        "$self->{build}/ngx_d4_module.so",
+        "$self->{build}/ngx_stream_d4_module.so";
+}
+
+
+sub redis_lines {
+    my ($self) = @_;
+
+    return $self->{redis_lines}
+        // join('', map { "    redis $_ unix:$self->{socket} db=$DB{$_};\n" }
+                sort keys %DB);
+}
+
+
+sub config {
+    my ($self) = @_;
+
+    my $user = $> == 0 ? 'user www-data;' : '';
+    my $daemon = $self->{daemon} ? 'on' : 'off';
+    my $level = $ENV{D4_DEBUG} ? 'debug' : 'info';
+    my $ssl = $self->{tls} ? 'ssl' : '';
+    my $listen = $self->{listen} // '';
+    my %more = map { $_ => $self->{$_} // '' } qw(main d4 stream server);
+
+    $more{server} .= ' d4_backlog_size 100g;'
+        if LONG && $more{server} !~ /d4_backlog_size/;
+
+    if (defined $self->{default_key}) {
+        $self->write_file('default.key', $self->{default_key});
+        $more{d4} .= "\n    default_key_file default.key;";
+    }
+
+    if ($self->{tls}) {
+        $self->certificate;
+        $more{server} .= "\n        ssl_certificate server.crt;"
+            . "\n        ssl_certificate_key server.key;"
+            . "\n        ssl_protocols TLSv1.2 TLSv1.3;";
+    }
+
+    return $self->load_modules . <<EOF_CONF;
+$user
+daemon $daemon;
+worker_processes $self->{workers};
+worker_shutdown_timeout $self->{shutdown};
+worker_rlimit_nofile 8192;
+pid nginx.pid;
+lock_file nginx.lock;
+error_log logs/error.log $level;
+$more{main}
+
+events {
+    worker_connections 4096;
+}
+
+d4 {
+    zone d4 $self->{zone};
+@{[ $self->redis_lines ]}
+    mode $self->{mode};
+    $more{d4}
+}
+
+stream {
+    log_format sensors '\$remote_addr|\$d4_uuid|\$d4_type|\$d4_session|'
+                       '\$d4_frames|\$d4_bytes|\$d4_status|\$status|'
+                       '\$bytes_received|\$bytes_sent';
+    access_log logs/sensors.log sensors;
+    $more{stream}
+
+    server {
+        listen 127.0.0.1:$self->{port} $ssl $listen;
+        d4 on;
+        $more{server}
+    }
+}
+EOF_CONF
+}
+
+
+sub nginx_env {
+    my ($self) = @_;
+
+    return {} if !$ENV{D4_ASAN};
+
+    chomp(my $lib = `gcc -print-file-name=libasan.so`);
+
+    return {
+        LD_PRELOAD   => $lib,
+        ASAN_OPTIONS => 'detect_leaks=0:detect_odr_violation=0',
+    };
+}
+
+
+sub nginx_argv {
+    my ($self, @more) = @_;
+
+    return ('/usr/sbin/nginx', '-p', "$self->{dir}/", '-c',
+            "$self->{dir}/nginx.conf", '-e', "$self->{dir}/logs/error.log",
+            @more);
+}
+
+
+# nginx -t with the given configuration: its exit status and what it says.
+
+sub check {
+    my ($self, $conf) = @_;
+
+    $self->write_file('nginx.conf', $conf);
+
+    my $out = "$self->{dir}/check.out";
+
+    unlink $out;
+
+    my $proc = D4::Proc->start([ $self->nginx_argv('-t') ], out => $out,
+                               env => $self->nginx_env);
+
+    if (!$proc->wait_gone(20)) {
+        $proc->stop('KILL');
+        return (-1, 'nginx -t does not end');
+    }
+
+    $proc->stop;
+
+    return ($proc->{status} >> 8, $self->read_file('check.out'));
+}
+
+
+# wait => 0: without waiting until it serves (Redis is down).
+
+sub nginx_start {
+    my ($self, %opt) = @_;
+
+    $self->write_file('nginx.conf', $self->config);
+
+    unlink "$self->{dir}/nginx.pid";
+
+    my $proc = D4::Proc->start([ $self->nginx_argv ],
+                               out => "$self->{dir}/logs/stderr.log",
+                               env => $self->nginx_env);
+
+    if ($self->{daemon}) {
+        $proc->wait_gone(20);
+        $proc->stop;
+
+        my $pid = poll_until(5, sub { $self->read_file('nginx.pid') =~ /(\d+)/
+                                      && $1 })
+            or die "nginx does not start:\n" . $self->complaints;
+
+        $proc = D4::Proc->adopt($pid);
+    }
+
+    $self->{nginx_proc} = $proc;
+
+    return $self if exists $opt{wait} && !$opt{wait};
+
+    poll_until(20, sub {
+        !$proc->alive
+            || $self->workers == $self->{workers} && $self->ready
+    });
+
+    if (!$proc->alive || !$self->ready) {
+        die "nginx does not start:\n" . $self->complaints;
+    }
+
+    return $self;
+}
+
+
+sub complaints {
+    my ($self) = @_;
+
+    return join '', grep { !/\[(info|notice|debug)\]/ }
+        map { "$_\n" }
+        split(/\n/, $self->read_file('logs/stderr.log')),
+        split(/\n/, $self->read_file('logs/error.log'));
+}
+
+
+# Every worker holds its lease.
+
+sub ready {
+    my ($self) = @_;
+
+    my %leased = map { (split /:/)[-2] => 1 }
+        $self->db('metadata')->keys('d4:worker:*');
+
+    return !grep { !$leased{$_} } $self->workers;
+}
+
+
+sub master { return $_[0]{nginx_proc}->pid }
+
+sub workers {
+    my ($self) = @_;
+
+    return D4::Proc::children($self->master);
+}
+
+
+# The pid of the worker that holds the slot of a sensor.
+
+sub worker_of {
+    my ($self, $uuid, $type) = @_;
+
+    $type //= 8;
+
+    my $claim = $self->db('metadata')->cmd('GET', "d4:claim:$type:$uuid")
+        or return;
+
+    return (split /:/, $claim)[-2];
+}
+
+
+# HUP, until the new workers serve and with gone => SECONDS, until the old
+# ones have exited.  Returns the old workers that are left.
+
+sub reload {
+    my ($self, %opt) = @_;
+
+    my @old = $self->workers;
+    my %old = map { $_ => 1 } @old;
+
+    $self->write_file('nginx.conf', $self->config);
+    $self->{nginx_proc}->signal('HUP');
+
+    poll_until(20, sub {
+        $self->{workers} == grep { !$old{$_} } $self->workers
+    }) or die "no new workers after a reload";
+
+    poll_until(20, sub { $self->ready }) or die "no lease after a reload";
+
+    return $self->old_workers_gone($opt{gone}, @old) if $opt{gone};
+    return @old;
+}
+
+
+# Waits until these processes have exited; returns those that have not.
+
+sub old_workers_gone {
+    my ($self, $seconds, @pids) = @_;
+
+    poll_until($seconds, sub { !grep { kill(0, $_) } @pids });
+
+    return grep { kill(0, $_) } @pids;
+}
+
+
+# Ends nginx; true if it was gone in time.
+
+sub nginx_stop {
+    my ($self, $sig, $seconds) = @_;
+
+    my $proc = delete $self->{nginx_proc} or return 1;
+
+    return $proc->stop($sig // 'QUIT', $seconds // 15);
+}
+
+
+# kill -9 of the master and all workers.
+
+sub nginx_kill {
+    my ($self) = @_;
+
+    my $proc = delete $self->{nginx_proc};
+
+    $proc->signal_all('KILL');
+    poll_until(5, sub { $proc->group_gone });
+    $proc->stop;
+}
+
+
+# register($uuid or [$uuid...], $key): as an administrator does.
+
+sub register {
+    my ($self, $uuids, $key) = @_;
+
+    my @uuids = ref $uuids ? @$uuids : $uuids;
+
+    $self->db('metadata')->pipeline(map {
+        ([ 'SADD', 'registered_uuid', $_ ],
+         defined $key ? [ 'HSET', "metadata_uuid:$_", 'hmac_key', $key ] : ())
+    } @uuids);
+
+    return $uuids;
+}
+
+
+# A connected sensor: registered under a new uuid unless it has one.
+
+sub sensor {
+    my ($self, %opt) = @_;
+
+    if (!$opt{uuid}) {
+        $opt{uuid} = new_uuid();
+        $opt{key} //= "key of $opt{uuid}";
+        $self->register($opt{uuid}, $opt{key})
+            if $self->{mode} eq 'registration';
+    }
+
+    $opt{key} //= "key of $opt{uuid}";
+
+    return D4::Sensor->connect(port => $self->{port}, tls => $self->{tls},
+                               %opt);
+}
+
+
+sub load { my $self = shift; return D4::Load->start($self, @_) }
+
+
+# Streams of a uuid: { key, type, sid, entries => [ { id, message, uuid,
+# timestamp, version } ] }, oldest first.
+
+sub streams {
+    my ($self, $uuid) = @_;
+
+    my $redis = $self->db('streams');
+    my @streams;
+
+    for my $key ($redis->keys('stream:*')) {
+        my $first = $redis->cmd('XRANGE', $key, '-', '+', 'COUNT', 1);
+
+        next if !@$first || { @{ $first->[0][1] } }->{uuid} ne $uuid;
+
+        my (undef, $type, $sid) = split /:/, $key;
+
+        push @streams, {
+            key     => $key,
+            type    => $type,
+            sid     => $sid,
+            entries => [ map { { id => $_->[0], @{ $_->[1] } } }
+                         @{ $redis->cmd('XRANGE', $key, '-', '+') } ],
+        };
+    }
+
+    @streams = sort {
+        ($a->{entries}[0]{id} =~ /^(\d+)/)[0]
+            <=> ($b->{entries}[0]{id} =~ /^(\d+)/)[0]
+        || $a->{type} <=> $b->{type}
+    } @streams;
+
+    return @streams;
+}
+
+
+# All messages of a uuid in the order of storage.
+
+sub messages {
+    my ($self, $uuid) = @_;
+
+    return map { $_->{message} } map { @{ $_->{entries} } }
+        $self->streams($uuid);
+}
+
+
+# Waits until a uuid has n frames in the streams; returns what it has.
+
+sub wait_stored {
+    my ($self, $uuid, $n, $seconds) = @_;
+
+    poll_until($seconds // 10, sub { $self->messages($uuid) >= $n });
+
+    return scalar $self->messages($uuid);
+}
+
+
+# Session ids of the sessions of a uuid that the server shows as live.
+
+sub sids {
+    my ($self, $uuid) = @_;
+
+    return $self->db('streams')
+        ->members("map:active_connection-uuid-session_uuid:$uuid");
+}
+
+
+sub wait_live {
+    my ($self, $uuid, $n, $seconds) = @_;
+
+    return poll_until($seconds // 10, sub { $self->sids($uuid) == $n });
+}
+
+
+# Keys of the streams database that tell of live sessions.
+
+sub live_keys {
+    my ($self) = @_;
+
+    return grep { /^(active_|map:)/ } $self->db('streams')->keys;
+}
+
+
+# Lines of the error log.
+
+sub log_lines {
+    my ($self, $re) = @_;
+
+    return grep { /$re/ } split /\n/, $self->read_file('logs/error.log');
+}
+
+
+sub wait_log {
+    my ($self, $re, $seconds) = @_;
+
+    return poll_until($seconds // 5, sub { ($self->log_lines($re))[0] });
+}
+
+
+# Lines of the access log as hashes.
+
+sub access_lines {
+    my ($self) = @_;
+
+    return map {
+        my %f;
+        @f{qw(addr uuid type sid frames bytes status code received sent)}
+            = split /\|/;
+        \%f;
+    } split /\n/, $self->read_file('logs/sensors.log');
+}
+
+
+# The first access log line of a uuid.
+
+sub wait_access {
+    my ($self, $uuid, $seconds) = @_;
+
+    return poll_until($seconds // 10, sub {
+        (grep { $_->{uuid} eq $uuid } $self->access_lines)[0];
+    });
+}
+
+
+# The test expects such lines in the error log.
+
+sub allow {
+    my ($self, @re) = @_;
+
+    push @{ $self->{allowed} }, @re;
+}
+
+
+# Publishes on the control channel.
+
+sub announce {
+    my ($self, $message) = @_;
+
+    $self->db('metadata')->cmd('PUBLISH', 'd4:control', $message);
+}
+
+
+# The load reached the streams once and in order.
+
+sub exactly_once {
+    my ($load, $name) = @_;
+
+    my $report = $load->wait;
+
+    if (!$report) {
+        return fail("$name: the load did not end");
+    }
+
+    my $a = $load->audit;
+    my $bad = join ', ', map { "$_ $a->{$_}" }
+        grep { $a->{$_} } qw(lost extra doubled holes corrupt ids);
+
+    $bad .= " unfinished $report->{unfinished}" if $report->{unfinished};
+    $bad .= " got $report->{got}" if $report->{got};
+
+    return ok(!$bad, "$name: $a->{sent} frames sent, each stored once")
+        || !diag("stored $a->{stored} in $a->{sessions} sessions: $bad; "
+                 . join(' ', map { "$_=$report->{$_}" }
+                        qw(connects failures planned aborts unclean)));
+}
+
+
+# Ends everything and says as one test whether nginx had a reason to complain.
+
+sub finish {
+    my ($self) = @_;
+
+    my @bad;
+
+    if ($self->{nginx_proc}) {
+        my $proc = $self->{nginx_proc};
+
+        push @bad, 'nginx had died' if !$proc->alive;
+        push @bad, 'nginx does not quit' if !$self->nginx_stop('QUIT', 20);
+
+        if (!$self->{daemon} && $proc->{status}) {
+            push @bad, "nginx exited with $proc->{status}";
+        }
+    }
+
+    for my $file (qw(error.log stderr.log)) {
+        for my $line (split /\n/, $self->read_file("logs/$file")) {
+            next if $line !~ /\[(alert|crit|emerg)\]|Sanitizer|runtime error
+                              |open\ socket.*left|still\ referenced
+                              |undefined\ symbol/x;
+            next if grep { $line =~ $_ } @{ $self->{allowed} };
+
+            push @bad, $line if @bad < 10;
+        }
+    }
+
+    if ($self->{redis_proc}) {
+        $self->redis_stop;
+    }
+
+    $self->{finished} = 1;
+    $self->{failed} = @bad;
+
+    ok(!@bad, 'nginx ends and has nothing to complain about')
+        || diag(join "\n", @bad);
+}
+
+
+# What could not be finished is ended all the same; the directory is kept for
+# whoever looks for the reason.
+
+END {
+    if ($$ == $owner) {
+        my $status = $?;
+
+        D4::Proc::stop_everything();
+
+        my $passed = $status == 0 && Test::More->builder->is_passing;
+
+        for my $t (@instances) {
+            if ($passed && $t->{finished} && !$ENV{D4_KEEP}) {
+                remove_tree($t->{dir});
+
+            } else {
+                diag("kept $t->{dir}");
+            }
+        }
+
+        $? = $status;
+    }
+}
+
+1;

@@ -1,0 +1,133 @@
+#!/bin/bash
+#
+# run.sh [FILE...]
+#
+# Runs everything that "make test" has built, or those of t/*.t that are given,
+# and counts.  Every program speaks TAP; the whole output of each is kept under
+# build/test.
+#
+#   LONG=1   more time for the fuzzers, and the tests that take minutes
+
+set -u
+cd "$(dirname "$0")/.."
+
+out=build/test
+passed=0
+failed=0
+skipped=0
+
+[ "${LONG-}" = 1 ] || unset LONG
+
+rm -rf "$out"
+mkdir -p "$out"
+
+
+# tap NAME COMMAND...: runs it and counts its lines "ok" and "not ok".  A
+# program that fails without such a line, or shows none at all, failed once.
+tap() {
+    local name=$1 log rc ok not_ok skip start=$SECONDS
+    shift
+
+    log=$out/${name//[\/ ]/_}.log
+
+    timeout -k 10 900 "$@" > "$log" 2>&1 < /dev/null
+    rc=$?
+
+    # cmocka says "not ok" of a test that it skips
+    skip=$(grep -ciE '^(not )?ok\b.*# skip' "$log")
+    ok=$(grep -E '^ok\b' "$log" | grep -civ '# skip')
+    not_ok=$(grep -E '^not ok\b' "$log" | grep -ciEv '# (skip|todo)')
+
+    if [ $not_ok -eq 0 ] && { [ $rc -ne 0 ] || [ $((ok + skip)) -eq 0 ]; }
+    then
+        not_ok=1
+    fi
+
+    passed=$((passed + ok))
+    failed=$((failed + not_ok))
+    skipped=$((skipped + skip))
+
+    if [ $not_ok -eq 0 ]; then
+        printf 'ok      %-32s %5d passed%s, %d s\n' "$name" $ok \
+            "$([ $skip -eq 0 ] || echo ", $skip skipped")" \
+            $((SECONDS - start))
+        return
+    fi
+
+    printf 'FAILED  %-32s %5d passed, %d failed, exit code %d, %d s: %s\n' \
+        "$name" $ok $not_ok $rc $((SECONDS - start)) "$log"
+    grep -vE '^(ok\b|1\.\.)' "$log" | tail -n 40 | sed 's/^/    /'
+}
+
+
+# fuzz PROGRAM: one test, passed when nothing was found in its time
+fuzz() {
+    local name corpus seconds=10
+
+    [ -z "${LONG-}" ] || seconds=120
+
+    name=$(basename "$1")
+    name=${name#fuzz_}
+    corpus=build/corpus/$name
+    mkdir -p "$corpus"
+
+    if "$1" -max_total_time=$seconds -print_final_stats=1 \
+        -artifact_prefix="$out/$name-" "$corpus" t/fuzz/corpus/"$name"
+    then
+        echo "ok 1 - nothing found"
+    else
+        echo "not ok 1 - see $out/$name-*"
+    fi
+}
+
+
+unit() {
+    local program name
+
+    for program in "$1"/t/unit/*; do
+        name=${program##*/}
+        [ -e "t/unit/$name.c" ] || continue
+        tap "$2unit $name" env CMOCKA_MESSAGE_OUTPUT=TAP "$program"
+    done
+}
+
+
+perl_tests() {
+    local test
+
+    for test in "${tests[@]}"; do
+        tap "$1${test#t/}" prove --norc -v -I t/lib "$test"
+    done
+}
+
+
+export -f fuzz
+export out LONG
+
+if [ $# -gt 0 ]; then
+    tests=("$@")
+
+else
+    mapfile -t tests < <(find t -name '*.t' | sort)
+
+    unit build ""
+    unit build/asan "asan "
+
+    for source in t/fuzz/*.c; do
+        name=$(basename "$source" .c)
+        tap "${name/_/ }" bash -c 'fuzz "$1"' - "build/t/fuzz/$name"
+    done
+
+    tap "big-endian" t/cross.sh
+fi
+
+D4_BUILD=build perl_tests ""
+# the tools are not what is tested
+D4_BUILD=build/asan D4_ASAN=1 D4SEND=$PWD/build/t/d4send perl_tests "asan "
+
+[ $skipped -eq 0 ] || echo "$skipped skipped:" \
+    "$(grep -hiE '^(not )?ok\b.*# skip' "$out"/*.log \
+        | sed 's/.*# *skip *//I' | sort -u | tr '\n' ' ')"
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
