@@ -27,6 +27,7 @@ typedef struct {
     unsigned                 now:1;        /* do not wait for the second */
     unsigned                 types:1;      /* asked, not answered */
     unsigned                 kicks:1;
+    unsigned                 more:1;       /* of them */
     u_char                   uuids[NGX_D4_POLL_KICKS][D4_UUID_SIZE];
 } ngx_d4_poll_t;
 
@@ -82,6 +83,12 @@ ngx_d4_poll_tick(void)
     poll->now = 0;
     poll->started = ngx_current_msec;
     poll->once = 1;
+
+    /* who has no slot cannot be looked up here: the owners ask for all */
+
+    if (ngx_d4_worker.shared->unlisted) {
+        (void) ngx_atomic_fetch_add(&ngx_d4_worker.shared->generation, 1);
+    }
 
     ngx_d4_poll_types();
     ngx_d4_poll_kicks();
@@ -214,6 +221,8 @@ ngx_d4_poll_kicks_handler(void *data, redisReply *reply)
         }
     }
 
+    poll->more = (n == NGX_D4_POLL_KICKS);
+
     if (n
         && ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_KICKS, n, argv,
                          ngx_d4_poll_kicked_handler, NULL)
@@ -247,5 +256,7 @@ ngx_d4_poll_kicked_handler(void *data, redisReply *reply)
         ngx_d4_registry_mark(poll->uuids[i], NULL);
     }
 
-    ngx_d4_poll_now();                     /* there may be more of them */
+    if (poll->more) {
+        ngx_d4_poll_kicks();
+    }
 }
