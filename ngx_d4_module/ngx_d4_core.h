@@ -180,8 +180,9 @@ ngx_uint_t ngx_d4_registry_read(uint32_t *cursor, ngx_d4_node_t *nodes,
     ngx_uint_t max);
 
 /*
- * Marks sessions of this host for a new look at Redis: those of a uuid, of a
- * sid, or all with both NULL; moves the generation if any was marked.
+ * Marks sessions of this host for a new look at Redis: those of a uuid, the
+ * one of a sid (of that uuid, with both), or all with both NULL; moves the
+ * generation.
  */
 void ngx_d4_registry_mark(const u_char *uuid, const char *sid);
 

@@ -92,7 +92,10 @@ ngx_d4_redis_create(ngx_d4_redis_conf_t *conf, ngx_str_t *channel,
 
     rd->channel.len = channel->len;
     rd->channel.data = (u_char *) rd + sizeof(ngx_d4_redis_t);
-    ngx_memcpy(rd->channel.data, channel->data, channel->len);
+
+    if (channel->len) {
+        ngx_memcpy(rd->channel.data, channel->data, channel->len);
+    }
 
     ngx_queue_init(&rd->requests);
     ngx_queue_init(&rd->output);

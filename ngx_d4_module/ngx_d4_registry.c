@@ -341,7 +341,6 @@ void
 ngx_d4_registry_mark(const u_char *uuid, const char *sid)
 {
     uint32_t          link, *next;
-    ngx_uint_t        marked;
     ngx_d4_node_t    *node;
     ngx_d4_table_t   *table;
     ngx_d4_shared_t  *shared;
@@ -353,8 +352,6 @@ ngx_d4_registry_mark(const u_char *uuid, const char *sid)
         ngx_d4_registry_mark_all(shared);
         return;
     }
-
-    marked = 0;
 
     ngx_shmtx_lock(&ngx_d4_worker.shpool->mutex);
 
@@ -375,7 +372,6 @@ ngx_d4_registry_mark(const u_char *uuid, const char *sid)
                 || ngx_memcmp(node->uuid, uuid, D4_UUID_SIZE) == 0))
         {
             node->recheck = 1;
-            marked = 1;
         }
 
         link = next[link - 1];
@@ -383,11 +379,12 @@ ngx_d4_registry_mark(const u_char *uuid, const char *sid)
 
     ngx_shmtx_unlock(&ngx_d4_worker.shpool->mutex);
 
-    /* a session without a slot cannot be marked: its owner asks each time */
+    /*
+     * Moved even if nothing was marked: sessions without a slot, or on their
+     * way to one, have to see it.
+     */
 
-    if (marked || shared->unlisted) {
-        (void) ngx_atomic_fetch_add(&shared->generation, 1);
-    }
+    (void) ngx_atomic_fetch_add(&shared->generation, 1);
 }
 
 

@@ -29,7 +29,7 @@
 #define NGX_D4_RETRY_MIN       100     /* ms, doubling, after "not now" */
 #define NGX_D4_RETRY_MAX       2000
 #define NGX_D4_BACKLOG_LOOK    100
-#define NGX_D4_RECHECKS        200     /* policy look-ups a tick starts */
+#define NGX_D4_RECHECKS        1000    /* policy look-ups a tick starts */
 #define NGX_D4_STREAM_MAX      10000   /* entries, as published */
 #define NGX_D4_ROOM_MIN        65536
 #define NGX_D4_RELIEF          1000    /* ms without progress of a favourite */
@@ -103,6 +103,7 @@ struct ngx_d4_session_s {
     ngx_msec_t               claim_until;
     ngx_msec_t               backlog_at;
 
+    ngx_atomic_uint_t        generation;   /* when its facts were asked */
     ngx_uint_t               refs;     /* answers to come */
     ngx_uint_t               asking;   /* of them, about policy */
     d4_end_t                 verdict;  /* refusal that waits for its frame */

@@ -140,6 +140,7 @@ ngx_d4_session_ask(ngx_d4_session_t *s)
 
     s->recheck = 0;
     s->answer_failed = 0;
+    s->generation = ngx_d4_worker.shared->generation;
     ngx_memzero(&s->answer, sizeof(d4_facts_t));
 
     d4_uuid_dashed(dashed, s->uuid);
@@ -550,6 +551,12 @@ ngx_d4_session_go_live(ngx_d4_session_t *s)
 
     if (s->node == NULL) {
         (void) ngx_atomic_fetch_add(&ngx_d4_worker.shared->unlisted, 1);
+    }
+
+    /* what was announced meanwhile found no session to mark */
+
+    if (s->generation != ngx_d4_worker.shared->generation) {
+        s->recheck = 1;
     }
 
     ngx_d4_session_resume(s);

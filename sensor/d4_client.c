@@ -40,7 +40,7 @@ static void d4_client_push(d4_client_t *c, const d4_piece_t *piece);
 static void d4_client_restart(d4_client_t *c);
 static void d4_client_end(d4_client_t *c);
 static void d4_client_output(d4_client_t *c, int64_t now);
-static void d4_client_give_up(d4_client_t *c);
+static void d4_client_give_up(d4_client_t *c, int64_t now);
 static void d4_client_reload(d4_client_t *c, int64_t now);
 static void d4_client_switch(d4_client_t *c, int64_t now);
 static int d4_client_same(const char *a, const char *b);
@@ -154,7 +154,7 @@ d4_client_signals(d4_client_t *c, int64_t now)
         d4_signal_stop = 0;
 
         if (c->stopping) {
-            d4_client_give_up(c);
+            d4_client_give_up(c, now);
             return;
         }
 
@@ -175,7 +175,7 @@ d4_client_signals(d4_client_t *c, int64_t now)
     }
 
     if (c->stopping && now >= c->stop_at) {
-        d4_client_give_up(c);
+        d4_client_give_up(c, now);
     }
 }
 
@@ -343,7 +343,7 @@ d4_client_output(d4_client_t *c, int64_t now)
         d4_session_feed(c, now);
     }
 
-    if (c->code != D4_CLIENT_RUN || !d4_session_done(c)) {
+    if (c->code != D4_CLIENT_RUN || !d4_session_done(c, now)) {
         return;
     }
 
@@ -360,13 +360,13 @@ d4_client_output(d4_client_t *c, int64_t now)
 /* The time to stop is over. */
 
 static void
-d4_client_give_up(d4_client_t *c)
+d4_client_give_up(d4_client_t *c, int64_t now)
 {
     if (!c->ended) {
         d4_client_end(c);
     }
 
-    if (d4_session_done(c)) {
+    if (d4_session_done(c, now)) {
         c->code = D4_EXIT_OK;
         return;
     }
@@ -575,7 +575,7 @@ d4_client_wake(const d4_client_t *c, int64_t link)
 
     n = 0;
     list[n++] = link;
-    list[n++] = c->rate_at;
+    list[n++] = c->wait_at;
     list[n++] = c->stopping ? c->stop_at : 0;
     list[n++] = d4_queue_full(&c->queue) ? 0 : c->flush_at;
     list[n++] = d4_client_reading(c) ? d4_source_wake(&c->source) : 0;
@@ -625,7 +625,7 @@ d4_client_stats(const d4_client_t *c, int64_t now)
 {
     static const char  *states[] = { "down", "resolving", "connecting",
                                      "handshake", "open", "finishing",
-                                     "draining" };
+                                     "draining", "asking" };
 
     d4_log("state=%s session_s=%lld sessions=%llu failures=%llu "
            "read_bytes=%llu sent_frames=%llu sent_bytes=%llu "

@@ -40,7 +40,9 @@ typedef struct {
     unsigned        at_hand:1;         /* the link has a piece of it */
     unsigned        open:1;
     unsigned        begun:1;           /* content was sent */
+    unsigned        settled:1;         /* it was not refused */
     int64_t         since;
+    int64_t         settle_at;
 } d4_session_t;
 
 
@@ -78,7 +80,7 @@ typedef struct {
     int                  code;         /* exit code, or D4_CLIENT_RUN */
     int64_t              pause;        /* before the next attempt, growing */
     int64_t              retry_at;
-    int64_t              rate_at;      /* 0: no limit holds the queue */
+    int64_t              wait_at;      /* 0: nothing holds the queue */
     int64_t              flush_at;     /* 0: nothing lingers */
     int64_t              stop_at;
     int64_t              read_until;   /* while stopping */
@@ -106,8 +108,8 @@ int d4_client_run(const d4_options_t *o, d4_config_t *config,
 /* Whether a session is wanted: there is something to send. */
 int d4_session_wanted(const d4_client_t *c);
 
-/* Everything was sent that will ever be. */
-int d4_session_done(const d4_client_t *c);
+/* Everything was sent that will ever be, and the server has not refused it. */
+int d4_session_done(d4_client_t *c, int64_t now);
 
 /* Connects when it is time, sends what may be sent. */
 void d4_session_feed(d4_client_t *c, int64_t now);

@@ -170,6 +170,26 @@ d4_io_watch(d4_io_t *io)
 }
 
 
+int
+d4_io_reset(d4_io_t *io)
+{
+    int        err;
+    socklen_t  len;
+
+    len = sizeof(int);
+
+    if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1
+        || err == 0)
+    {
+        return 0;
+    }
+
+    snprintf(io->error, sizeof(io->error), "%s", strerror(err));
+
+    return 1;
+}
+
+
 void
 d4_io_close(d4_io_t *io)
 {

@@ -55,6 +55,9 @@ int d4_io_shutdown(d4_io_t *io);
  */
 int d4_io_watch(d4_io_t *io);
 
+/* 1 when the connection was reset meanwhile, with io->error. */
+int d4_io_reset(d4_io_t *io);
+
 void d4_io_close(d4_io_t *io);
 
 

@@ -23,6 +23,8 @@
 
 #define D4_LINK_DRAIN  5000            /* the server's end, after ours */
 #define D4_LINK_WATCH  10000
+#define D4_LINK_ASK    2000            /* whether the server reads on */
+#define D4_LINK_ASK_STEP  10
 
 
 static d4_link_event_t d4_link_start_stdout(d4_link_t *l);
@@ -36,7 +38,8 @@ static d4_link_event_t d4_link_write(d4_link_t *l);
 static d4_link_event_t d4_link_read(d4_link_t *l, int64_t now);
 static int d4_link_look(d4_link_t *l);
 static d4_link_event_t d4_link_shutdown(d4_link_t *l, int64_t now);
-static d4_link_event_t d4_link_drain(d4_link_t *l);
+static d4_link_event_t d4_link_drain(d4_link_t *l, int64_t now);
+static d4_link_event_t d4_link_ask(d4_link_t *l, int64_t now);
 static d4_link_event_t d4_link_timeout(d4_link_t *l, int64_t now);
 static d4_link_event_t d4_link_unwritable(d4_link_t *l);
 static d4_link_event_t d4_link_broken(d4_link_t *l);
@@ -165,6 +168,10 @@ d4_link_poll(const d4_link_t *l, struct pollfd *p)
     case D4_LINK_DRAINING:
         p->events = POLLIN;
         break;
+
+    case D4_LINK_ASKING:
+        p->fd = -1;                /* it would be ready all the time */
+        break;
     }
 
     if (l->watch != 0 && (wake == 0 || l->watch < wake)) {
@@ -232,7 +239,7 @@ d4_link_step(d4_link_t *l, short revents, int64_t now)
         return l->len != 0 ? d4_link_write(l) : d4_link_shutdown(l, now);
 
     case D4_LINK_DRAINING:
-        return d4_link_drain(l);
+        return d4_link_drain(l, now);
 
     default:
         return D4_LINK_AGAIN;
@@ -274,7 +281,7 @@ d4_link_finish(d4_link_t *l)
 
     case D4_LINK_FINISHING:
     case D4_LINK_DRAINING:
-        l->asked = 1;
+    case D4_LINK_ASKING:
         break;
 
     default:
@@ -590,7 +597,7 @@ d4_link_shutdown(d4_link_t *l, int64_t now)
         l->watch = now + D4_LINK_WATCH;
     }
 
-    return d4_link_drain(l);
+    return d4_link_drain(l, now);
 }
 
 
@@ -601,17 +608,46 @@ d4_link_shutdown(d4_link_t *l, int64_t now)
  */
 
 static d4_link_event_t
-d4_link_drain(d4_link_t *l)
+d4_link_drain(d4_link_t *l, int64_t now)
 {
     if (d4_link_look(l) == 0) {
         return D4_LINK_AGAIN;
     }
 
-    if (l->io.eof) {
+    if (!l->io.eof) {
+        return d4_link_broken(l);
+    }
+
+    if (l->asked || !l->io.tcp) {
         return d4_link_close(l, l->asked ? D4_LINK_DONE : D4_LINK_ENDED, NULL);
     }
 
-    return d4_link_broken(l);
+    /*
+     * Does the server read on, or was that all?  Its kernel acknowledges our
+     * end of stream, or resets the connection.
+     */
+
+    l->state = D4_LINK_ASKING;
+    l->until = now + D4_LINK_ASK;
+
+    return d4_link_ask(l, now);
+}
+
+
+static d4_link_event_t
+d4_link_ask(d4_link_t *l, int64_t now)
+{
+    if (d4_io_reset(&l->io)) {
+        return d4_link_broken(l);
+    }
+
+    if (now >= l->until || !d4_io_watch(&l->io)) {
+        return d4_link_close(l, D4_LINK_ENDED, NULL);
+    }
+
+    l->deadline = now + D4_LINK_ASK_STEP;
+
+    return D4_LINK_AGAIN;
 }
 
 
@@ -633,8 +669,10 @@ d4_link_timeout(d4_link_t *l, int64_t now)
                              "the TLS handshake took too long");
 
     case D4_LINK_FINISHING:
-        return d4_link_close(l, D4_LINK_ENDED,
-                             "the server did not read on after its end");
+        return d4_link_broken(l);
+
+    case D4_LINK_ASKING:
+        return d4_link_ask(l, now);
 
     case D4_LINK_DRAINING:
         if (l->asked && d4_io_watch(&l->io)) {
@@ -673,8 +711,9 @@ d4_link_unwritable(d4_link_t *l)
 static d4_link_event_t
 d4_link_broken(d4_link_t *l)
 {
-    return d4_link_close(l, l->io.eof ? D4_LINK_ENDED : D4_LINK_LOST,
-                         l->io.error);
+    return d4_link_close(l, D4_LINK_LOST,
+                         l->io.eof ? "the server ended the session at once"
+                                   : l->io.error);
 }
 
 

@@ -30,7 +30,8 @@ typedef enum {
     D4_LINK_HANDSHAKE,
     D4_LINK_OPEN,
     D4_LINK_FINISHING,             /* the frame at hand, then our end */
-    D4_LINK_DRAINING               /* until the server's end */
+    D4_LINK_DRAINING,              /* until the server's end */
+    D4_LINK_ASKING                 /* who ended: does it read on? */
 } d4_link_state_t;
 
 
@@ -44,8 +45,8 @@ typedef enum {
 
 typedef enum {
     D4_LINK_DONE = 0,              /* as asked for, d4_link_finish() */
-    D4_LINK_ENDED,                 /* by the server, in order */
-    D4_LINK_LOST,                  /* not in order */
+    D4_LINK_ENDED,                 /* by the server, which read on */
+    D4_LINK_LOST,                  /* by the server at once, or broken */
     D4_LINK_UNREACHABLE,           /* was never open */
     D4_LINK_REFUSED,               /* never open: the server ended it */
     D4_LINK_UNVERIFIED             /* never open: not the right server */
@@ -63,6 +64,7 @@ typedef struct {
     int                 address;   /* index of the one tried */
     int64_t             deadline;  /* 0: none */
     int64_t             watch;
+    int64_t             until;
     uint64_t            ignored;   /* bytes the server sent */
     unsigned            asked:1;   /* we ended the session */
     d4_resolve_t        resolve;

@@ -67,6 +67,7 @@ static const d4_option_t  d4_option_list[] = {
     { "restamp", D4_OPTION_FLAG, D4_OFFSET(restamp), 0, 0 },
     { "verbose", D4_OPTION_FLAG, D4_OFFSET(verbose), 'v', 0 },
     { "linger", D4_OPTION_MILLISECONDS, D4_OFFSET(linger), 0, 0 },
+    { "settle", D4_OPTION_MILLISECONDS, D4_OFFSET(settle), 0, 0 },
     { "queue", D4_OPTION_SIZE, D4_OFFSET(queue), 0, 0 },
     { "overflow", D4_OPTION_OVERFLOW, D4_OFFSET(overflow), 0, 0 },
     { "rate-bytes", D4_OPTION_SIZE, D4_OFFSET(rate_bytes), 0, 0 },
@@ -101,6 +102,7 @@ d4_options_parse(d4_options_t *o, int argc, char **argv)
 
     o->queue = 16 * 1024 * 1024;
     o->linger = 200;
+    o->settle = 1200;
     o->retry = -1;
     o->connect_timeout = 10000;
     o->keepalive = 30000;
@@ -448,6 +450,8 @@ d4_options_usage(FILE *out)
 "      --keep-waiting       go on waiting at the end of the input\n"
 "      --eof-frame          send an empty frame at the end of the input\n"
 "      --linger TIME        collect content for this long (200ms; 0: do not)\n"
+"      --settle TIME        wait this long after a session's first frame,\n"
+"                           in case the server refuses it (1200ms; 0: do not)\n"
 "      --queue SIZE         memory for unsent frames (16m)\n"
 "      --overflow P         when it is full: block, drop-oldest, drop-newest\n"
 "      --rate-bytes SIZE    send at most this much a second\n"
@@ -462,8 +466,8 @@ d4_options_usage(FILE *out)
 "  -v, --verbose            say more on standard error\n"
 "  -h, --help, --version\n"
 "\n"
-"TIME is a number with ms, s, m or h (bare: seconds; --linger and --poll:\n"
-"milliseconds), SIZE one with k, m or g.  Each long option can be set in the\n"
+"TIME is a number with ms, s, m or h (bare: seconds; --linger, --settle\n"
+"and --poll: milliseconds), SIZE one with k, m or g.  Each long option can be set in the\n"
 "environment: D4_RATE_BYTES=1m.\n"
 "\n"
 "Signals: TERM and INT send what is there and exit within 5 s, HUP reads DIR\n"

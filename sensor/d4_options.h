@@ -43,6 +43,7 @@ typedef struct {
     uint64_t         rate_bytes;       /* a second, 0: no limit */
     uint64_t         rate_frames;
     int64_t          linger;           /* these in milliseconds */
+    int64_t          settle;
     int64_t          retry;            /* -1: growing pauses, for ever */
     int64_t          connect_timeout;
     int64_t          keepalive;        /* 0: off */

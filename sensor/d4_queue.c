@@ -141,7 +141,11 @@ d4_queue_end(d4_queue_t *q)
     }
 
     if (q->next == NULL) {
-        d4_queue_forget(q);
+        q->done = 1;
+
+        if (!q->hold) {
+            d4_queue_forget(q);
+        }
     }
 }
 
@@ -179,9 +183,27 @@ d4_queue_sent(d4_queue_t *q)
     q->frames--;
     q->busy = 0;
 
-    if (item->end || q->bytes >= q->limit
-        || (q->next != NULL && q->next->start))
-    {
+    q->done = item->end || (q->next != NULL && q->next->start);
+
+    if (!q->hold && (q->done || q->bytes >= q->limit)) {
+        d4_queue_forget(q);
+    }
+}
+
+
+void
+d4_queue_hold(d4_queue_t *q)
+{
+    q->hold = 1;
+}
+
+
+void
+d4_queue_release(d4_queue_t *q)
+{
+    q->hold = 0;
+
+    if (q->done || q->bytes >= q->limit) {
         d4_queue_forget(q);
     }
 }
@@ -227,6 +249,8 @@ d4_queue_rewind(d4_queue_t *q)
     }
 
     q->next = q->head;
+    q->hold = 0;
+    q->done = 0;
 
     if (q->head == NULL) {
         q->tail = NULL;

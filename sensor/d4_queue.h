@@ -10,8 +10,9 @@
  *
  * A run of payloads from one with start to one with end is one piece of
  * content (a record larger than a payload, a long line).  What was sent of an
- * unfinished run stays until its end was sent, for d4_queue_rewind(); what is
- * dropped is dropped by whole runs.  A run of which a part was sent and the
+ * unfinished run stays until its end was sent, for d4_queue_rewind(), and so
+ * does, with d4_queue_hold(), what was sent at the beginning of a session that
+ * may yet be refused.  What is dropped is dropped by whole runs.  A run of which a part was sent and the
  * rest had to be dropped ends its session: the payload after it is fresh.
  */
 
@@ -61,6 +62,8 @@ typedef struct {
     unsigned        open:1;        /* the run at the tail has no end yet */
     unsigned        cut:1;         /* the next start is fresh */
     unsigned        busy:1;        /* a part of next may have been written */
+    unsigned        hold:1;        /* what is sent is kept for now */
+    unsigned        done:1;        /* what was sent ends at a border */
 } d4_queue_t;
 
 
@@ -90,6 +93,10 @@ d4_item_t *d4_queue_peek(d4_queue_t *q);
 /* Writing of that payload begins; it was sent whole. */
 void d4_queue_begin(d4_queue_t *q);
 void d4_queue_sent(d4_queue_t *q);
+
+/* From now on what was sent is kept; it need not be any more. */
+void d4_queue_hold(d4_queue_t *q);
+void d4_queue_release(d4_queue_t *q);
 
 /*
  * The session is lost: the next one starts at a border.  Returns the number

@@ -27,6 +27,7 @@
 
 static void d4_session_begin(d4_client_t *c, int64_t now);
 static int d4_session_fits(d4_client_t *c, const d4_item_t *item);
+static int d4_session_settled(d4_client_t *c, int64_t now);
 static int d4_session_allowed(d4_client_t *c, size_t size, int64_t now);
 static d4_link_event_t d4_session_send(d4_client_t *c, int64_t now);
 static size_t d4_session_seal(d4_client_t *c, uint8_t type,
@@ -55,10 +56,15 @@ d4_session_wanted(const d4_client_t *c)
 
 
 int
-d4_session_done(const d4_client_t *c)
+d4_session_done(d4_client_t *c, int64_t now)
 {
-    return c->ended && !d4_session_wanted(c) && c->link.len == 0
-           && c->session.off == c->session.len;
+    if (!c->ended || d4_session_wanted(c) || c->link.len != 0
+        || c->session.off < c->session.len)
+    {
+        return 0;
+    }
+
+    return !c->session.open || d4_session_settled(c, now);
 }
 
 
@@ -67,7 +73,7 @@ d4_session_feed(d4_client_t *c, int64_t now)
 {
     d4_link_event_t  event;
 
-    c->rate_at = 0;
+    c->wait_at = 0;
 
     if (c->link.state == D4_LINK_DOWN && !c->reload && d4_session_wanted(c)
         && now >= c->retry_at)
@@ -123,6 +129,14 @@ d4_session_begin(d4_client_t *c, int64_t now)
 
     c->session.open = 1;
     c->session.since = now;
+    c->session.settle_at = now + c->options->settle;
+
+    if (c->config.dest_kind == D4_DEST_STDOUT || c->options->settle == 0) {
+        c->session.settled = 1;
+
+    } else {
+        d4_queue_hold(&c->queue);
+    }
 
     if (c->config.meta != NULL) {
         c->session.prologue = (const uint8_t *) c->config.meta;
@@ -201,6 +215,10 @@ d4_session_send(d4_client_t *c, int64_t now)
         return d4_session_send(c, now);
     }
 
+    if (s->begun && !d4_session_settled(c, now)) {
+        return D4_LINK_AGAIN;
+    }
+
     if (!d4_session_allowed(c, item->size, now)) {
         return D4_LINK_AGAIN;
     }
@@ -210,7 +228,11 @@ d4_session_send(d4_client_t *c, int64_t now)
                                               : item->timestamp,
                           item->data, item->size);
 
-    s->begun = 1;
+    if (!s->begun) {
+        s->begun = 1;
+        s->settle_at = now + c->options->settle;
+    }
+
     d4_queue_begin(&c->queue);
 
     return d4_link_send(&c->link, len, now);
@@ -258,6 +280,35 @@ d4_session_fits(d4_client_t *c, const d4_item_t *item)
 }
 
 
+/*
+ * A server does not say that it accepts a sensor, it only ends the session of
+ * one that it does not.  Whatever it was sent by then is lost; so that is one
+ * frame, which is kept, and the rest follows when the session has lasted.
+ */
+
+static int
+d4_session_settled(d4_client_t *c, int64_t now)
+{
+    d4_session_t  *s;
+
+    s = &c->session;
+
+    if (s->settled) {
+        return 1;
+    }
+
+    if (now < s->settle_at) {
+        c->wait_at = s->settle_at;
+        return 0;
+    }
+
+    s->settled = 1;
+    d4_queue_release(&c->queue);
+
+    return 1;
+}
+
+
 static int
 d4_session_allowed(d4_client_t *c, size_t size, int64_t now)
 {
@@ -267,7 +318,7 @@ d4_session_allowed(d4_client_t *c, size_t size, int64_t now)
     frames = d4_rate_wait(&c->rate_frames, 1, now);
 
     if (bytes != 0 || frames != 0) {
-        c->rate_at = bytes > frames ? bytes : frames;
+        c->wait_at = bytes > frames ? bytes : frames;
         return 0;
     }
 
@@ -345,6 +396,15 @@ d4_session_closed(d4_client_t *c, int64_t now)
 
     if (s->open) {
         refused = now - s->since < D4_ACCEPTED;
+
+        if (c->link.end == D4_LINK_DONE
+            || (c->link.end == D4_LINK_ENDED && c->link.io.tls))
+        {
+            /* the server has read all of it; without TLS it need not have */
+
+            d4_queue_release(&c->queue);
+        }
+
         again = d4_queue_rewind(&c->queue);
         c->stats.again += again;
 

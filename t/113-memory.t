@@ -1,4 +1,5 @@
 # The memory of a worker has a bound, whatever Redis and the sensors do.
+# (AddressSanitizer keeps what is freed: no figures then.)
 
 use strict;
 use warnings;
@@ -42,7 +43,8 @@ poll_until(8, sub {
 }, 0.1);
 
 cmp_ok($most - $before, '<', 40 * MB,
-       sprintf('%.1f MB more while Redis stands', ($most - $before) / MB));
+       sprintf('%.1f MB more while Redis stands', ($most - $before) / MB))
+    if !ASAN;
 cmp_ok($most - $before, '>', 8 * MB, 'the budget is used');
 
 # no room for those that are unknown: they are refused or wait, known ones stay
@@ -54,7 +56,8 @@ is($load->{report}{connects}, 20, 'none was cut');
 $_->drop for @new;
 
 poll_until(5, sub { !$t->live_keys });
-cmp_ok(D4::Proc::rss($worker) - $before, '<', 60 * MB, 'and it is given back');
+cmp_ok(D4::Proc::rss($worker) - $before, '<', 60 * MB, 'and it is given back')
+    if !ASAN;
 
 my $s = $t->sensor;
 $s->send('x');
@@ -78,7 +81,7 @@ $s->finish;
 
     cmp_ok(D4::Proc::rss($worker) - $before, '<', 45 * MB,
            sprintf('60 halves of a large frame: %.1f MB more',
-                   (D4::Proc::rss($worker) - $before) / MB));
+                   (D4::Proc::rss($worker) - $before) / MB)) if !ASAN;
 
     # the rest never comes
 
@@ -154,7 +157,8 @@ $s->finish;
 
     my $more = (D4::Proc::rss($worker) - $rss) / MB;
 
-    cmp_ok($more, '<', 4, sprintf('frames and sessions: %.1f MB more', $more));
+    cmp_ok($more, '<', 4, sprintf('frames and sessions: %.1f MB more', $more))
+        if !ASAN;
     ok(poll_until(5, sub { $fds->() <= $open }), 'no descriptor is left open');
 }
 

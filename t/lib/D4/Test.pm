@@ -29,9 +29,12 @@ use Time::HiRes qw(sleep time);
 
 our @ISA = 'Exporter';
 our @EXPORT = qw(poll_until new_uuid dashed frame free_port day today
-                 exactly_once LONG);
+                 exactly_once LONG ASAN);
 
-use constant LONG => $ENV{LONG} ? 1 : 0;
+use constant {
+    LONG => $ENV{LONG} ? 1 : 0,
+    ASAN => $ENV{D4_ASAN} ? 1 : 0,
+};
 
 my %DB = (metadata => 0, users => 1, queues => 2, cache => 3, streams => 4);
 
@@ -293,7 +296,7 @@ sub config {
             . "\n        ssl_protocols TLSv1.2 TLSv1.3;";
     }
 
-    return $self->load_modules . <<EOF_CONF;
+    return $self->load_modules . asan_env() . <<EOF_CONF;
 $user
 daemon $daemon;
 worker_processes $self->{workers};
@@ -335,7 +338,7 @@ EOF_CONF
 sub nginx_env {
     my ($self) = @_;
 
-    return {} if !$ENV{D4_ASAN};
+    return {} if !ASAN;
 
     chomp(my $lib = `gcc -print-file-name=libasan.so`);
 
@@ -343,6 +346,13 @@ sub nginx_env {
         LD_PRELOAD   => $lib,
         ASAN_OPTIONS => 'detect_leaks=0:detect_odr_violation=0',
     };
+}
+
+
+# What a binary upgrade must hand on.
+
+sub asan_env {
+    return ASAN ? "env LD_PRELOAD;\nenv ASAN_OPTIONS;\n" : '';
 }
 
 
