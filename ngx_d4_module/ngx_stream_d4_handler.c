@@ -21,7 +21,7 @@
 
 static void ngx_stream_d4_answered(void *data, d4_end_t end);
 static void ngx_stream_d4_read_handler(ngx_event_t *rev);
-static void ngx_stream_d4_write_handler(ngx_event_t *wev);
+static void ngx_stream_d4_no_handler(ngx_event_t *ev);
 static void ngx_stream_d4_deadline(ngx_event_t *ev);
 static void ngx_stream_d4_timed_out(ngx_stream_d4_ctx_t *ctx);
 static void ngx_stream_d4_read(ngx_stream_d4_ctx_t *ctx);
@@ -104,7 +104,15 @@ ngx_stream_d4_access_handler(ngx_stream_session_t *s)
         ctx->blocked = ngx_d4_blocked(&ctx->addr, ngx_stream_d4_answered, ctx);
     }
 
-    return ctx->blocked ? NGX_AGAIN : NGX_DECLINED;
+    if (ctx->blocked == NULL) {
+        return NGX_DECLINED;
+    }
+
+    /* behind the PROXY header its reader would take what comes for another */
+
+    c->read->handler = ngx_stream_d4_no_handler;
+
+    return NGX_AGAIN;
 }
 
 
@@ -135,7 +143,7 @@ ngx_stream_d4_handler(ngx_stream_session_t *s)
     c->log->action = "reading d4 frames";
 
     c->read->handler = ngx_stream_d4_read_handler;
-    c->write->handler = ngx_stream_d4_write_handler;
+    c->write->handler = ngx_stream_d4_no_handler;
 
     ctx->started = 1;
 
@@ -186,10 +194,10 @@ ngx_stream_d4_read_handler(ngx_event_t *rev)
 
 
 static void
-ngx_stream_d4_write_handler(ngx_event_t *wev)
+ngx_stream_d4_no_handler(ngx_event_t *ev)
 {
-    ngx_log_debug0(NGX_LOG_DEBUG_STREAM, wev->log, 0,
-                   "stream d4 write event: nothing is ever sent");
+    ngx_log_debug1(NGX_LOG_DEBUG_STREAM, ev->log, 0,
+                   "stream d4 %s event: not now", ev->write ? "write" : "read");
 }
 
 

@@ -40,7 +40,7 @@ static void d4_client_push(d4_client_t *c, const d4_piece_t *piece);
 static void d4_client_restart(d4_client_t *c);
 static void d4_client_end(d4_client_t *c);
 static void d4_client_output(d4_client_t *c, int64_t now);
-static void d4_client_give_up(d4_client_t *c, int64_t now);
+static void d4_client_give_up(d4_client_t *c);
 static void d4_client_reload(d4_client_t *c, int64_t now);
 static void d4_client_switch(d4_client_t *c, int64_t now);
 static int d4_client_same(const char *a, const char *b);
@@ -154,7 +154,7 @@ d4_client_signals(d4_client_t *c, int64_t now)
         d4_signal_stop = 0;
 
         if (c->stopping) {
-            d4_client_give_up(c, now);
+            d4_client_give_up(c);
             return;
         }
 
@@ -175,7 +175,7 @@ d4_client_signals(d4_client_t *c, int64_t now)
     }
 
     if (c->stopping && now >= c->stop_at) {
-        d4_client_give_up(c, now);
+        d4_client_give_up(c);
     }
 }
 
@@ -360,13 +360,13 @@ d4_client_output(d4_client_t *c, int64_t now)
 /* The time to stop is over. */
 
 static void
-d4_client_give_up(d4_client_t *c, int64_t now)
+d4_client_give_up(d4_client_t *c)
 {
     if (!c->ended) {
         d4_client_end(c);
     }
 
-    if (d4_session_done(c, now)) {
+    if (!d4_session_wanted(c) && c->link.len == 0) {
         c->code = D4_EXIT_OK;
         return;
     }
@@ -627,12 +627,12 @@ d4_client_stats(const d4_client_t *c, int64_t now)
                                      "handshake", "open", "finishing",
                                      "draining", "asking" };
 
-    d4_log("state=%s session_s=%lld sessions=%llu failures=%llu "
+    d4_log("state=%s settled=%d session_s=%lld sessions=%llu failures=%llu "
            "read_bytes=%llu sent_frames=%llu sent_bytes=%llu "
            "resent_frames=%llu dropped_frames=%llu dropped_bytes=%llu "
            "discarded_bytes=%llu queued_frames=%llu queued_bytes=%llu "
            "last_error=\"%s\"",
-           states[c->link.state],
+           states[c->link.state], c->session.settled,
            c->session.open ? (long long) (now - c->session.since) / 1000 : 0,
            (unsigned long long) c->stats.sessions,
            (unsigned long long) c->stats.failures,

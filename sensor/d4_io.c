@@ -116,7 +116,13 @@ d4_io_read(d4_io_t *io, uint8_t *p, size_t len)
         return -1;
     }
 
-    return d4_io_error(io);
+    if (d4_io_error(io) == 0) {
+        return 0;
+    }
+
+    io->eof = 0;                       /* of TLS: it was not all */
+
+    return -1;
 }
 
 

@@ -81,6 +81,7 @@ d4_link_start(d4_link_t *l, int64_t now)
     l->len = 0;
     l->off = 0;
     l->asked = 0;
+    l->ended = 0;
     l->deadline = 0;
     l->error[0] = '\0';
 
@@ -534,6 +535,7 @@ d4_link_read(d4_link_t *l, int64_t now)
      * our own end of stream follows.
      */
 
+    l->ended = 1;
     l->state = D4_LINK_FINISHING;
     l->deadline = now + D4_LINK_DRAIN;
     l->io.writable = 1;
@@ -618,12 +620,8 @@ d4_link_drain(d4_link_t *l, int64_t now)
         return d4_link_broken(l);
     }
 
-    if (l->asked || !l->io.tcp) {
-        return d4_link_close(l, l->asked ? D4_LINK_DONE : D4_LINK_ENDED, NULL);
-    }
-
     /*
-     * Does the server read on, or was that all?  Its kernel acknowledges our
+     * Did the server read all, or had it enough?  Its kernel acknowledges our
      * end of stream, or resets the connection.
      */
 
@@ -642,7 +640,7 @@ d4_link_ask(d4_link_t *l, int64_t now)
     }
 
     if (now >= l->until || !d4_io_watch(&l->io)) {
-        return d4_link_close(l, D4_LINK_ENDED, NULL);
+        return d4_link_close(l, l->asked ? D4_LINK_DONE : D4_LINK_ENDED, NULL);
     }
 
     l->deadline = now + D4_LINK_ASK_STEP;
@@ -712,7 +710,7 @@ static d4_link_event_t
 d4_link_broken(d4_link_t *l)
 {
     return d4_link_close(l, D4_LINK_LOST,
-                         l->io.eof ? "the server ended the session at once"
+                         l->ended ? "the server ended the session at once"
                                    : l->io.error);
 }
 

@@ -67,6 +67,7 @@ typedef struct {
     int64_t             until;
     uint64_t            ignored;   /* bytes the server sent */
     unsigned            asked:1;   /* we ended the session */
+    unsigned            ended:1;   /* the server did */
     d4_resolve_t        resolve;
     char                error[D4_IO_ERROR + 32];
 } d4_link_t;

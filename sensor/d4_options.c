@@ -102,7 +102,7 @@ d4_options_parse(d4_options_t *o, int argc, char **argv)
 
     o->queue = 16 * 1024 * 1024;
     o->linger = 200;
-    o->settle = 1200;
+    o->settle = 1500;
     o->retry = -1;
     o->connect_timeout = 10000;
     o->keepalive = 30000;
@@ -451,7 +451,7 @@ d4_options_usage(FILE *out)
 "      --eof-frame          send an empty frame at the end of the input\n"
 "      --linger TIME        collect content for this long (200ms; 0: do not)\n"
 "      --settle TIME        wait this long after a session's first frame,\n"
-"                           in case the server refuses it (1200ms; 0: do not)\n"
+"                           in case the server refuses it (1500ms; 0: do not)\n"
 "      --queue SIZE         memory for unsent frames (16m)\n"
 "      --overflow P         when it is full: block, drop-oldest, drop-newest\n"
 "      --rate-bytes SIZE    send at most this much a second\n"

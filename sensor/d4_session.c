@@ -398,7 +398,8 @@ d4_session_closed(d4_client_t *c, int64_t now)
         refused = now - s->since < D4_ACCEPTED;
 
         if (c->link.end == D4_LINK_DONE
-            || (c->link.end == D4_LINK_ENDED && c->link.io.tls))
+            || (c->link.end == D4_LINK_ENDED
+                && c->config.dest_kind == D4_DEST_TLS))
         {
             /* the server has read all of it; without TLS it need not have */
 

@@ -134,12 +134,12 @@ $s->finish;
 {
     my $fds = sub { scalar(() = glob "/proc/$worker/fd/*") };
     my $many = sub {
-        my ($frames, $runs) = @_;
+        my ($conns, $frames, $runs) = @_;
 
         for (1 .. $runs) {
-            my $load = $t->load(conns => 20, frames => $frames, size => 26);
+            my $load = $t->load(conns => $conns, frames => $frames, size => 26);
 
-            $load->wait && $load->{report}{sent} == 20 * $frames
+            $load->wait && $load->{report}{sent} == $conns * $frames
                 or fail('the load ended');
         }
 
@@ -147,13 +147,13 @@ $s->finish;
         $t->db('streams')->cmd('FLUSHDB');
     };
 
-    $many->(100, 10);
+    $many->(20, 100, 10);
 
     my $rss = D4::Proc::rss($worker);
     my $open = $fds->();
 
-    $many->(LONG ? 100000 : 8000, 1);
-    $many->(5, LONG ? 300 : 30);
+    $many->(4, LONG ? 100000 : 9000, LONG ? 10 : 4);
+    $many->(20, 5, LONG ? 300 : 30);
 
     my $more = (D4::Proc::rss($worker) - $rss) / MB;
 
