@@ -2,11 +2,12 @@
 # capture of real traffic, or with a real log where capturing is not allowed.
 
 
-# write_sensor DIRECTORY TYPE PORT: the configuration of the client
+# write_sensor DIRECTORY TYPE DESTINATION: the configuration of the client
 write_sensor() {
     mkdir -p "$1"
 
-    [ -e run/demo/uuid ] || cp /proc/sys/kernel/random/uuid run/demo/uuid
+    [ -e run/demo/uuid ] \
+        || cat /proc/sys/kernel/random/uuid > run/demo/uuid
     [ -e run/demo/key ] \
         || openssl rand -base64 48 | tr '+/' '-_' > run/demo/key
 
@@ -16,7 +17,7 @@ write_sensor() {
     echo "$2" > "$1/type"
     echo 65535 > "$1/snaplen"
     echo stdin > "$1/source"
-    echo "127.0.0.1:$3" > "$1/destination"
+    echo "$3" > "$1/destination"
 }
 
 
@@ -98,7 +99,7 @@ stored() {
 }
 
 
-# demonstrate D4_PORT HTTP_PORT
+# demonstrate D4_ADDRESS:PORT HTTP_PORT
 demonstrate() {
     local before client frames kind key line reason uuid
 

@@ -216,11 +216,12 @@ nginx_ready() {
 start_nginx() {
     local port
 
-    for port in $d4_port:D4_PORT $http_port:HTTP_PORT; do
-        if listens 127.0.0.1 "${port%:*}"; then
+    for port in "$bind $d4_port D4_PORT" "127.0.0.1 $http_port HTTP_PORT"; do
+        set -- $port
+
+        if listens "$1" "$2"; then
             stop_redis
-            die "port ${port%:*} is taken by another program," \
-                "choose one with ${port#*:}="
+            die "port $2 is taken by another program, choose one with $3="
         fi
     done
 
@@ -315,7 +316,17 @@ start() {
     say "  http     http://$http_listen/"
     say "  redis    run/redis.sock"
 
-    demonstrate "${d4_listen##*:}" "${http_listen##*:}"
+    # an address that a client can connect to
+    case $d4_listen in
+    0.0.0.0:*)
+        d4_listen=127.0.0.1:${d4_listen##*:}
+        ;;
+    "[::]":*)
+        d4_listen=[::1]:${d4_listen##*:}
+        ;;
+    esac
+
+    demonstrate "$d4_listen" "${http_listen##*:}"
 }
 
 

@@ -57,15 +57,19 @@ static const char  ngx_d4_script_policy[] =
 
 
 /*
- * metadata; uuid, type, sid, worker, take, address, now
+ * metadata; uuid, type, sid, worker, take, address, now, former sid or ""
  * -> {1} or {0, holder's sid, holder's last data (Unix s)}
  *
  * take: "" only if nobody living holds the slot, "*" in any case, or the sid
- * of the holder that may be put out.  Types 2 and 254 have no slot.
+ * of the holder that may be put out.  Types 2 and 254 have no slot.  The
+ * former sid is that of the same session before it was renewed.
  */
 
 static const char  ngx_d4_script_claim[] =
     "local u,t,sid,w,take=ARGV[1],ARGV[2],ARGV[3],ARGV[4],ARGV[5] "
+    "if ARGV[8]~='' then "
+        "redis.call('DEL','d4:session:'..ARGV[8]) "
+        "redis.call('SREM','d4:sessions:'..w,ARGV[8]) end "
     "if t~='2' and t~='254' then "
         "local k='d4:claim:'..t..':'..u "
         "local v=redis.call('GET',k) "
@@ -73,7 +77,7 @@ static const char  ngx_d4_script_claim[] =
             "local osid,ow=string.match(v,'^(%S+) (%S+)$') "
             "if osid and osid~=sid then "
                 "if redis.call('EXISTS','d4:worker:'..ow)==1 "
-                    "and take~='*' and take~=osid then "
+                    "and take~='*' and take~=osid and ARGV[8]~=osid then "
                     "return {0,osid,"
                     "redis.call('HGET','d4:session:'..osid,'last')} end "
                 "redis.call('PUBLISH','d4:control','sensor '..u) "
@@ -212,21 +216,24 @@ static const char  ngx_d4_script_end[] =
 
 
 /*
- * streams; new sid, working type, type, id, [type, id]
+ * streams; uuid, type, new sid, former sid, [type, id]...
  *
- * Makes the streams of a session that goes on under a new sid; entries that
- * follow find them and continue after id.
+ * A session goes on under a new sid: makes the streams that it had, entries
+ * that follow continue after id, and forgets the former sid.
  */
 
 static const char  ngx_d4_script_renew[] =
-    "for i=3,#ARGV,2 do "
-        "local k='stream:'..ARGV[i]..':'..ARGV[1] "
+    "local u,t,sid,old=ARGV[1],ARGV[2],ARGV[3],ARGV[4] "
+    "for i=5,#ARGV,2 do "
+        "local k='stream:'..ARGV[i]..':'..sid "
         "if redis.call('EXISTS',k)==0 then "
             "redis.call('XGROUP','CREATE',k,'d4','$','MKSTREAM') "
             "redis.call('XGROUP','DESTROY',k,'d4') "
-            "if ARGV[i+1]~='' then "
-                "redis.call('XSETID',k,ARGV[i+1]) end end end "
-    "redis.call('SADD','session_uuid:'..ARGV[2],ARGV[1]) "
+            "redis.call('XSETID',k,ARGV[i+1]) end end "
+    "if #ARGV>4 then "
+        "redis.call('SADD','session_uuid:'..(t=='254' and '2' or t),sid) end "
+    "redis.call('SREM','active_uuid_type'..t..':'..u,old) "
+    "redis.call('SREM','map:active_connection-uuid-session_uuid:'..u,old) "
     "return 1";
 
 

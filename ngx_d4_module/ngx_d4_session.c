@@ -576,7 +576,7 @@ ngx_d4_sessions_recheck(ngx_uint_t all)
     {
         s = ngx_queue_data(q, ngx_d4_session_t, queue);
 
-        if (s->stage != NGX_D4_STAGE_LIVE) {
+        if (s->stage != NGX_D4_STAGE_LIVE || s->closed) {
             continue;
         }
 
@@ -643,7 +643,7 @@ ngx_d4_session_tick(ngx_d4_session_t *s, ngx_uint_t *rechecks)
         return;
     }
 
-    if (s->recheck && !s->asking && *rechecks) {
+    if (s->recheck && !s->asking && !s->closed && *rechecks) {
         (*rechecks)--;
         ngx_d4_session_ask(s);
     }

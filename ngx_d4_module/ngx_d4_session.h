@@ -46,6 +46,11 @@ typedef enum {
 /* type 2 and then 254 are two streams of one session; others have one */
 #define ngx_d4_stream_index(type)  ((type) == D4_TYPE_EXTENDED)
 
+#define ngx_d4_stream_type(s, index)                                          \
+    ((index) ? (ngx_uint_t) D4_TYPE_EXTENDED                                  \
+             : (s)->type == D4_TYPE_EXTENDED ? (ngx_uint_t) D4_TYPE_META      \
+                                             : (s)->type)
+
 
 typedef struct {
     uint64_t                 frames;
@@ -69,7 +74,8 @@ struct ngx_d4_session_s {
     u_char                   uuid[D4_UUID_SIZE];
     char                     hex[D4_UUID_HEX + 1];
     char                     sid[D4_SID + 1];
-    char                     take[D4_SID + 1];  /* holder to put out */
+    char                     former[D4_SID + 1];    /* before renewal */
+    char                     take[D4_SID + 1];      /* holder to put out */
     d4_header_t              header;   /* of the frame being received */
     uint64_t                 start;    /* Unix ms, in the stream ids */
     ngx_uint_t               type;

@@ -349,11 +349,7 @@ ngx_d4_session_look(ngx_d4_session_t *s)
         return;
     }
 
-    type = s->type;
-
-    if (type == D4_TYPE_EXTENDED && ngx_d4_session_looks_at(s) == 0) {
-        type = D4_TYPE_META;
-    }
+    type = ngx_d4_stream_type(s, ngx_d4_session_looks_at(s));
 
     ngx_str_set(&argv[0], "XINFO");
     ngx_str_set(&argv[1], "STREAM");
@@ -485,38 +481,31 @@ ngx_d4_session_last_id(redisReply *reply, uint64_t *ms, uint64_t *n)
 void
 ngx_d4_session_renew(ngx_d4_session_t *s)
 {
-    char  old[D4_SID + 1];
-
-    if (s->sending || s->looking || s->recreating || s->beginning
-        || s->claiming || s->asking || s->flushing)
+    if (s->sending || s->looking || s->recreating || s->recreate
+        || s->beginning || s->claiming || s->asking || s->flushing)
     {
         return;                            /* the answer leads here again */
     }
 
     s->renew = 0;
 
-    ngx_memcpy(old, s->sid, D4_SID + 1);
+    ngx_memcpy(s->former, s->sid, D4_SID + 1);
     ngx_d4_session_name(s);
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_d4_worker.log, 0,
-                  "d4 session %s of %s goes on as %s: its stream was %s",
-                  old, s->hex, s->sid,
-                  s->listed ? "closed or deleted" : "never made");
+                  "d4 session %s of %s goes on as %s: its stream was closed "
+                  "or deleted", s->former, s->hex, s->sid);
 
-    d4_batch_rekey(&s->inflight, old, s->sid);
-    d4_batch_rekey(&s->pending, old, s->sid);
+    d4_batch_rekey(&s->inflight, s->former, s->sid);
+    d4_batch_rekey(&s->pending, s->former, s->sid);
 
     if (s->node) {
         ngx_d4_registry_rename(s->node, s->sid);
     }
 
-    /* our own old claim does not stand in the way */
-
-    ngx_memcpy(s->take, old, D4_SID + 1);
-
+    s->recreate = 1;
     s->begin = 1;
-    s->reclaim = 1;
-    s->recreate = (s->stored[0] + s->stored[1] != 0);
+    s->reclaim = !s->closed;
     s->backlog = 0;
 }
 
@@ -524,37 +513,36 @@ ngx_d4_session_renew(ngx_d4_session_t *s)
 void
 ngx_d4_session_recreate(ngx_d4_session_t *s)
 {
+    u_char      type[NGX_INT_T_LEN];
     u_char      ids[2][2 * NGX_INT64_LEN + 2], types[2][NGX_INT_T_LEN];
-    ngx_str_t   argv[6];
-    ngx_uint_t  i, n, type, meta;
+    ngx_str_t   argv[8];
+    ngx_uint_t  i, n, t;
 
-    if (s->recreating || s->renew || ngx_d4_session_held(s)) {
+    if (s->recreating || ngx_d4_session_held(s)) {
         return;
     }
 
-    meta = (s->type == D4_TYPE_META || s->type == D4_TYPE_EXTENDED);
+    ngx_d4_str(&argv[0], s->hex, D4_UUID_HEX);
+    ngx_d4_str(&argv[1], type, ngx_sprintf(type, "%ui", s->type) - type);
+    ngx_d4_str(&argv[2], s->sid, D4_SID);
+    ngx_d4_str(&argv[3], s->former, D4_SID);
 
-    ngx_d4_str(&argv[0], s->sid, D4_SID);
-
-    n = 2;
+    n = 4;
 
     for (i = 0; i < 2; i++) {
         if (s->stored[i] == 0) {
             continue;
         }
 
-        type = (i == 1) ? (ngx_uint_t) D4_TYPE_EXTENDED
-                        : meta ? (ngx_uint_t) D4_TYPE_META : s->type;
+        t = ngx_d4_stream_type(s, i);
 
         ngx_d4_str(&argv[n], types[i],
-                   ngx_sprintf(types[i], "%ui", type) - types[i]);
+                   ngx_sprintf(types[i], "%ui", t) - types[i]);
         ngx_d4_str(&argv[n + 1], ids[i],
                    ngx_sprintf(ids[i], "%uL-%uL", s->start, s->stored[i])
                    - ids[i]);
         n += 2;
     }
-
-    argv[1] = argv[2];                     /* 2 stands for 2 and 254 */
 
     if (ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_RENEW, n, argv,
                       ngx_d4_session_recreated, s)
@@ -579,7 +567,7 @@ ngx_d4_session_recreated(void *data, redisReply *reply)
 
     if (ngx_d4_session_succeeded(s, reply, "renewal")) {
         s->recreate = 0;
-        s->listed = 1;
+        s->listed = (s->stored[0] + s->stored[1] != 0);
     }
 
     ngx_d4_session_work(s);

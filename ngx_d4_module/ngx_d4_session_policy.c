@@ -132,7 +132,10 @@ ngx_d4_session_ask(ngx_d4_session_t *s)
     metadata = ngx_d4_worker.metadata;
     streams = ngx_d4_worker.streams;
 
-    if (s->asking || ngx_d4_session_held(s)
+    /* what is being renewed is not in Redis yet */
+
+    if (s->asking || s->renew || s->recreate || s->reclaim || s->claiming
+        || ngx_d4_session_held(s)
         || !ngx_d4_redis_ready(metadata) || !ngx_d4_redis_ready(streams))
     {
         return;
@@ -401,6 +404,11 @@ ngx_d4_session_review(ngx_d4_session_t *s)
 {
     d4_end_t  reason;
 
+    if (s->closed) {
+        ngx_d4_session_work(s);
+        return;
+    }
+
     reason = d4_policy_live(&s->facts,
                        ngx_d4_worker.conf->mode == NGX_D4_MODE_REGISTRATION);
 
@@ -421,7 +429,7 @@ ngx_d4_session_review(ngx_d4_session_t *s)
         ngx_d4_session_block_address(s);
     }
 
-    if (reason != D4_END_NONE && s->handler) {
+    if (reason != D4_END_NONE) {
         s->error = d4_end_error(reason);
         ngx_d4_session_end(s, reason);
         return;
@@ -435,7 +443,7 @@ ngx_d4_session_review(ngx_d4_session_t *s)
     if (s->answer_gone) {
         s->renew = 1;
 
-    } else if (s->answer_unclaimed && !s->closed) {
+    } else if (s->answer_unclaimed) {
         s->reclaim = 1;
     }
 
@@ -448,7 +456,7 @@ void
 ngx_d4_session_claim(ngx_d4_session_t *s)
 {
     u_char            type[NGX_INT_T_LEN], now[NGX_TIME_T_LEN];
-    ngx_str_t         argv[7];
+    ngx_str_t         argv[8];
     ngx_d4_worker_t  *w;
 
     w = &ngx_d4_worker;
@@ -478,8 +486,9 @@ ngx_d4_session_claim(ngx_d4_session_t *s)
     ngx_d4_str(&argv[4], s->take, ngx_strlen(s->take));
     ngx_d4_str(&argv[5], s->addr_text, s->addr_len);
     ngx_d4_str(&argv[6], now, ngx_sprintf(now, "%T", ngx_time()) - now);
+    ngx_d4_str(&argv[7], s->former, ngx_strlen(s->former));
 
-    if (ngx_d4_script(w->metadata, NGX_D4_SCRIPT_CLAIM, 7, argv,
+    if (ngx_d4_script(w->metadata, NGX_D4_SCRIPT_CLAIM, 8, argv,
                       ngx_d4_session_claimed, s)
         != NGX_OK)
     {

@@ -130,9 +130,7 @@ ngx_d4_stat_take(ngx_d4_session_t *s)
         }
 
         s->flush = s->delta[i];
-        s->flush.type = (i == 1) ? (ngx_uint_t) D4_TYPE_EXTENDED
-                                 : s->type == D4_TYPE_EXTENDED
-                                   ? (ngx_uint_t) D4_TYPE_META : s->type;
+        s->flush.type = ngx_d4_stream_type(s, i);
 
         ngx_memzero(&s->delta[i], sizeof(ngx_d4_delta_t));
         s->seq++;

@@ -202,6 +202,10 @@ d4_session_send(d4_client_t *c, int64_t now)
         return d4_link_send(&c->link, len, now);
     }
 
+    if (s->begun && !d4_session_settled(c, now)) {
+        return D4_LINK_AGAIN;
+    }
+
     if (item == NULL) {
         return D4_LINK_AGAIN;
     }
@@ -213,10 +217,6 @@ d4_session_send(d4_client_t *c, int64_t now)
 
     if (s->off < s->len) {
         return d4_session_send(c, now);
-    }
-
-    if (s->begun && !d4_session_settled(c, now)) {
-        return D4_LINK_AGAIN;
     }
 
     if (!d4_session_allowed(c, item->size, now)) {

@@ -19,6 +19,9 @@ use Time::HiRes qw(sleep time);
 
 alarm($ENV{LONG} ? 300 : 150);
 
+# but where it is tested
+$ENV{D4_SETTLE} = 0;
+
 
 # certificates
 
@@ -303,6 +306,58 @@ accepts('a unix socket', $_, conf(destination => "unix:$dir/socket"))
 
 
 sub numbered { return map { sprintf("line %06d %s\n", $_, 'x' x 80) } @_ }
+
+
+# A server that refuses does so after the first frame: that one is kept, and no
+# other is sent before it is clear.
+
+{
+    my $server = Server->new(tls => $good);
+    my @lines = map { "line $_\n" } 1 .. 5;
+    my $d4 = spawn(['-c', tls_conf($server, snaplen => 7), '-rt', '20ms',
+                    '--settle', '600ms'], in => file("$dir/x",
+                                                     join('', @lines)));
+
+    for my $n (1, 2) {
+        my $c = $server->accept;
+        $c->read(sub { length text($_[0]) });
+        ok(!$c->read(sub { length text($_[0]) > 7 }, 0.2), "refusal $n: one frame");
+        $n == 1 ? $c->reset : do { $c->{sock}->blocking(1); $c->{sock}->close };
+        is(text($c->{got}), $lines[0], 'the first');
+    }
+
+    my $c = $server->accept;
+    $c->read(sub { length text($_[0]) > 7 });
+    is($c->read_to_end, 'eof', 'accepted');
+    is(join('', payloads($c->{got})), join('', @lines), 'nothing was lost');
+    $c->close;
+    is($d4->wait, 0, 'exit code');
+
+    # an end that is none: the server reads on
+    $d4 = spawn(['-c', tls_conf($server, snaplen => 7), '-rt', '20ms',
+                 '--settle', '600ms'], in => file("$dir/x", join('', @lines)));
+    my @got;
+    for my $n (1, 2) {
+        my $c = $server->accept;
+        $c->read(sub { length text($_[0]) });
+        $c->half_close if $n == 1;
+        is($c->read_to_end, 'eof', "planned end $n");
+        push @got, payloads($c->{got});
+        $c->close;
+    }
+    is(join('', @got), join('', @lines), 'nothing is sent twice');
+    is($d4->wait, 0, 'exit code');
+
+    # one frame, and the input ends: it is still clear what became of it
+    $d4 = spawn(['-c', tls_conf($server), '-rt', 0, '--settle', '600ms'],
+                in => file("$dir/x", "x\n"));
+    $c = $server->accept;
+    $c->read(sub { length text($_[0]) });
+    $c->{sock}->blocking(1);
+    $c->{sock}->close;
+    is($d4->wait, 3, 'refused with -rt 0');
+    like($d4->err, qr/ended the session/, 'is said');
+}
 
 
 # Several sessions, each of which ends while more of its share is under way.
