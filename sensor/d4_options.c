@@ -39,10 +39,12 @@ typedef struct {
 
 static int d4_option_set(d4_options_t *o, const d4_option_t *option,
     const char *name, const char *value);
+static int d4_option_overflow(const char *text, d4_overflow_t *value);
 static int d4_option_number(const char *text, const char **end,
     uint64_t *value);
 static int d4_option_time(const char *text, uint64_t unit, int64_t *value);
 static int d4_option_size(const char *text, uint64_t *value);
+static void d4_options_list(struct option *list);
 static int d4_options_environment(d4_options_t *o);
 static void d4_options_usage(FILE *out);
 
@@ -95,7 +97,7 @@ d4_options_parse(d4_options_t *o, int argc, char **argv)
 {
     int                 c, i;
     size_t              n;
-    struct option       list[D4_NOPTIONS + 3], *l;
+    struct option       list[D4_NOPTIONS + 3];
     const d4_option_t  *option;
 
     memset(o, 0, sizeof(d4_options_t));
@@ -113,30 +115,7 @@ d4_options_parse(d4_options_t *o, int argc, char **argv)
         return D4_EXIT_CONFIG;
     }
 
-    memset(list, 0, sizeof(list));
-
-    for (n = 0; n < D4_NOPTIONS; n++) {
-        option = &d4_option_list[n];
-        l = &list[n];
-
-        l->name = option->name;
-        l->val = 256 + n;
-        l->has_arg = required_argument;
-
-        if (option->kind == D4_OPTION_FLAG) {
-            l->has_arg = no_argument;
-
-        } else if (option->kind == D4_OPTION_BOOL
-                   || option->kind == D4_OPTION_IGNORED)
-        {
-            l->has_arg = optional_argument;
-        }
-    }
-
-    list[n].name = "help";
-    list[n].val = 'h';
-    list[n + 1].name = "version";
-    list[n + 1].val = 'V';
+    d4_options_list(list);
 
     for ( ;; ) {
         c = getopt_long_only(argc, argv, "c:kvth", list, &i);
@@ -185,6 +164,40 @@ d4_options_parse(d4_options_t *o, int argc, char **argv)
             }
         }
     }
+}
+
+
+static void
+d4_options_list(struct option *list)
+{
+    size_t               n;
+    struct option       *l;
+    const d4_option_t   *option;
+
+    memset(list, 0, (D4_NOPTIONS + 3) * sizeof(struct option));
+
+    for (n = 0; n < D4_NOPTIONS; n++) {
+        option = &d4_option_list[n];
+        l = &list[n];
+
+        l->name = option->name;
+        l->val = 256 + n;
+        l->has_arg = required_argument;
+
+        if (option->kind == D4_OPTION_FLAG) {
+            l->has_arg = no_argument;
+
+        } else if (option->kind == D4_OPTION_BOOL
+                   || option->kind == D4_OPTION_IGNORED)
+        {
+            l->has_arg = optional_argument;
+        }
+    }
+
+    list[n].name = "help";
+    list[n].val = 'h';
+    list[n + 1].name = "version";
+    list[n + 1].val = 'V';
 }
 
 
@@ -291,19 +304,7 @@ d4_option_set(d4_options_t *o, const d4_option_t *option, const char *name,
         break;
 
     case D4_OPTION_OVERFLOW:
-        if (strcmp(value, "block") == 0) {
-            o->overflow = D4_QUEUE_BLOCK;
-
-        } else if (strcmp(value, "drop-oldest") == 0) {
-            o->overflow = D4_QUEUE_DROP_OLDEST;
-
-        } else if (strcmp(value, "drop-newest") == 0) {
-            o->overflow = D4_QUEUE_DROP_NEWEST;
-
-        } else {
-            rc = -1;
-        }
-
+        rc = d4_option_overflow(value, field);
         break;
 
     case D4_OPTION_IGNORED:
@@ -316,6 +317,24 @@ d4_option_set(d4_options_t *o, const d4_option_t *option, const char *name,
     }
 
     return 0;
+}
+
+
+static int
+d4_option_overflow(const char *text, d4_overflow_t *value)
+{
+    size_t  n;
+
+    static const char  *names[] = { "block", "drop-oldest", "drop-newest" };
+
+    for (n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+        if (strcmp(text, names[n]) == 0) {
+            *value = n;
+            return 0;
+        }
+    }
+
+    return -1;
 }
 
 

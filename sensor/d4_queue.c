@@ -243,7 +243,7 @@ d4_queue_rewind(d4_queue_t *q)
     again = q->busy;
     q->busy = 0;
 
-    for (item = q->head; item != q->next; item = item->next) {
+    for (item = q->head; item != NULL && item != q->next; item = item->next) {
         again++;
         q->frames++;
     }

@@ -12,8 +12,9 @@
  * content (a record larger than a payload, a long line).  What was sent of an
  * unfinished run stays until its end was sent, for d4_queue_rewind(), and so
  * does, with d4_queue_hold(), what was sent at the beginning of a session that
- * may yet be refused.  What is dropped is dropped by whole runs.  A run of which a part was sent and the
- * rest had to be dropped ends its session: the payload after it is fresh.
+ * may yet be refused.  What is dropped is dropped by whole runs.  A run of
+ * which a part was sent and the rest had to be dropped ends its session: the
+ * payload after it is fresh.
  */
 
 

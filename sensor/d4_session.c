@@ -30,10 +30,13 @@ static int d4_session_fits(d4_client_t *c, const d4_item_t *item);
 static int d4_session_settled(d4_client_t *c, int64_t now);
 static int d4_session_allowed(d4_client_t *c, size_t size, int64_t now);
 static d4_link_event_t d4_session_send(d4_client_t *c, int64_t now);
+static void d4_session_header(d4_client_t *c, const d4_item_t *item);
+static d4_link_event_t d4_session_greet(d4_client_t *c, int64_t now);
 static size_t d4_session_seal(d4_client_t *c, uint8_t type,
     uint64_t timestamp, const uint8_t *data, size_t size);
 static void d4_session_sent(d4_client_t *c);
 static void d4_session_closed(d4_client_t *c, int64_t now);
+static int d4_session_over(d4_client_t *c);
 static int d4_session_exit(d4_client_t *c, int refused);
 static void d4_session_retry(d4_client_t *c, uint64_t again, int64_t now);
 static int64_t d4_session_jitter(int64_t pause);
@@ -156,50 +159,20 @@ d4_session_begin(d4_client_t *c, int64_t now)
 static d4_link_event_t
 d4_session_send(d4_client_t *c, int64_t now)
 {
-    size_t           len, size;
-    uint8_t          type;
-    d4_item_t       *item;
-    d4_session_t    *s;
-    const uint8_t   *header;
+    size_t         len;
+    uint64_t       timestamp;
+    d4_item_t     *item;
+    d4_session_t  *s;
 
     s = &c->session;
     item = d4_queue_peek(&c->queue);
 
     if (!s->has_header && !s->begun) {
-        header = (item != NULL && item->has_header) ? item->header : NULL;
-
-        if (item == NULL && c->has_header) {
-            header = c->header;
-        }
-
-        if (header != NULL) {
-            memcpy(s->header, header, D4_PCAP_HEADER);
-            s->has_header = 1;
-            s->prologue = s->header;
-            s->len = D4_PCAP_HEADER;
-            s->off = 0;
-        }
+        d4_session_header(c, item);
     }
 
     if (s->off < s->len) {
-        size = s->len - s->off;
-        if (size > c->config.snaplen) {
-            size = c->config.snaplen;
-        }
-
-        if (!d4_session_allowed(c, size, now)) {
-            return D4_LINK_AGAIN;
-        }
-
-        s->at_hand = 1;
-        s->piece = size;
-
-        type = (c->config.meta != NULL) ? D4_TYPE_META : c->config.type;
-        len = d4_session_seal(c, type, time(NULL), s->prologue + s->off, size);
-
-        s->off += size;
-
-        return d4_link_send(&c->link, len, now);
+        return d4_session_greet(c, now);
     }
 
     if (s->begun && !d4_session_settled(c, now)) {
@@ -216,17 +189,17 @@ d4_session_send(d4_client_t *c, int64_t now)
     }
 
     if (s->off < s->len) {
-        return d4_session_send(c, now);
+        return d4_session_greet(c, now);
     }
 
     if (!d4_session_allowed(c, item->size, now)) {
         return D4_LINK_AGAIN;
     }
 
-    len = d4_session_seal(c, c->config.type,
-                          c->options->restamp ? (uint64_t) time(NULL)
-                                              : item->timestamp,
-                          item->data, item->size);
+    timestamp = c->options->restamp ? (uint64_t) time(NULL) : item->timestamp;
+
+    len = d4_session_seal(c, c->config.type, timestamp, item->data,
+                          item->size);
 
     if (!s->begun) {
         s->begun = 1;
@@ -234,6 +207,64 @@ d4_session_send(d4_client_t *c, int64_t now)
     }
 
     d4_queue_begin(&c->queue);
+
+    return d4_link_send(&c->link, len, now);
+}
+
+
+/* The pcap header of a session is that of its first payload. */
+
+static void
+d4_session_header(d4_client_t *c, const d4_item_t *item)
+{
+    d4_session_t   *s;
+    const uint8_t  *header;
+
+    s = &c->session;
+    header = NULL;
+
+    if (item != NULL) {
+        header = item->has_header ? item->header : NULL;
+
+    } else if (c->has_header) {
+        header = c->header;
+    }
+
+    if (header != NULL) {
+        memcpy(s->header, header, D4_PCAP_HEADER);
+        s->has_header = 1;
+        s->prologue = s->header;
+        s->len = D4_PCAP_HEADER;
+        s->off = 0;
+    }
+}
+
+
+/* Hands over the next piece of the prologue. */
+
+static d4_link_event_t
+d4_session_greet(d4_client_t *c, int64_t now)
+{
+    size_t         len;
+    uint8_t        type;
+    d4_session_t  *s;
+
+    s = &c->session;
+
+    s->piece = s->len - s->off;
+    if (s->piece > c->config.snaplen) {
+        s->piece = c->config.snaplen;
+    }
+
+    if (!d4_session_allowed(c, s->piece, now)) {
+        return D4_LINK_AGAIN;
+    }
+
+    type = (c->config.meta != NULL) ? D4_TYPE_META : c->config.type;
+    len = d4_session_seal(c, type, time(NULL), s->prologue + s->off, s->piece);
+
+    s->at_hand = 1;
+    s->off += s->piece;
 
     return d4_link_send(&c->link, len, now);
 }
@@ -386,7 +417,7 @@ d4_session_sent(d4_client_t *c)
 static void
 d4_session_closed(d4_client_t *c, int64_t now)
 {
-    int            done, refused;
+    int            refused;
     uint64_t       again;
     d4_session_t  *s;
 
@@ -419,46 +450,18 @@ d4_session_closed(d4_client_t *c, int64_t now)
 
     memset(s, 0, sizeof(d4_session_t));
 
-    done = c->ended && !d4_session_wanted(c);
+    c->code = d4_session_over(c);
 
-    switch (c->link.end) {
+    if (c->code != D4_CLIENT_RUN) {
+        return;
+    }
 
-    case D4_LINK_DONE:
+    if (c->link.end == D4_LINK_DONE) {
 
-        /* input over, another header, or a new configuration */
+        /* another pcap header, or a new configuration */
 
         c->retry_at = now;
-
-        if (done) {
-            c->code = D4_EXIT_OK;
-        }
-
         return;
-
-    case D4_LINK_ENDED:
-    case D4_LINK_LOST:
-        if (c->config.dest_kind == D4_DEST_STDOUT) {
-            d4_log("%s", c->link.error);
-            c->code = D4_EXIT_UNREACHABLE;
-            return;
-        }
-
-        if (done) {
-            if (c->link.end == D4_LINK_ENDED) {
-                c->code = D4_EXIT_OK;
-                return;
-            }
-
-            d4_log("%s: %s before all was read, the last frames may be lost",
-                   c->config.destination, c->link.error);
-            c->code = D4_EXIT_REFUSED;
-            return;
-        }
-
-        break;
-
-    default:
-        break;
     }
 
     c->code = d4_session_exit(c, refused);
@@ -466,6 +469,48 @@ d4_session_closed(d4_client_t *c, int64_t now)
     if (c->code == D4_CLIENT_RUN) {
         d4_session_retry(c, again, now);
     }
+}
+
+
+/* An exit code when this was the last session. */
+
+static int
+d4_session_over(d4_client_t *c)
+{
+    int  done;
+
+    done = c->ended && !d4_session_wanted(c);
+
+    switch (c->link.end) {
+
+    case D4_LINK_DONE:
+        return done ? D4_EXIT_OK : D4_CLIENT_RUN;
+
+    case D4_LINK_ENDED:
+    case D4_LINK_LOST:
+        break;
+
+    default:
+        return D4_CLIENT_RUN;
+    }
+
+    if (c->config.dest_kind == D4_DEST_STDOUT) {
+        d4_log("%s", c->link.error);
+        return D4_EXIT_UNREACHABLE;
+    }
+
+    if (!done) {
+        return D4_CLIENT_RUN;
+    }
+
+    if (c->link.end == D4_LINK_ENDED) {
+        return D4_EXIT_OK;
+    }
+
+    d4_log("%s: %s before all was read, the last frames may be lost",
+           c->config.destination, c->link.error);
+
+    return D4_EXIT_REFUSED;
 }
 
 

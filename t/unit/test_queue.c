@@ -149,7 +149,7 @@ test_rewind(void **state)
 }
 
 
-/* In the middle of what spans frames, the next session has it from its start. */
+/* In the middle of what spans frames: it is sent again from its start. */
 
 static void
 test_rewind_run(void **state)
