@@ -103,8 +103,8 @@ void ngx_d4_refused(ngx_log_t *log, d4_addr_t *addr, const u_char *uuid,
  * its connection until Redis has everything.
  *
  * ngx_d4_session_open() starts the policy look-up for the sensor of header h;
- * READY follows, or END.  After READY ngx_d4_session_key() is the key to verify
- * with and the frame of the header is already open.  NULL: no memory.
+ * READY follows, or END.  After READY ngx_d4_session_key() is the key to
+ * verify with and the frame of the header is already open.  NULL: no memory.
  */
 ngx_d4_session_t *ngx_d4_session_open(ngx_d4_session_conf_t *conf,
     d4_addr_t *addr, d4_header_t *h, ngx_d4_session_pt handler, void *data);
@@ -134,9 +134,6 @@ ngx_uint_t ngx_d4_session_complete(ngx_d4_session_t *s);
 
 /* 1 while unread data is Redis' or the consumer's fault, not the sensor's. */
 ngx_uint_t ngx_d4_session_stalled(ngx_d4_session_t *s);
-
-/* 1 once a frame of the session has authenticated and was taken. */
-ngx_uint_t ngx_d4_session_live(ngx_d4_session_t *s);
 
 /*
  * The connection is gone.  What was received is still stored; the handler is

@@ -435,7 +435,8 @@ ngx_d4_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     for (i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
         if (dcf->redis[required[i]].sockaddr == NULL) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "no \"redis %s\" is defined in the \"d4\" block",
+                               "no \"redis %s\" is defined in the "
+                               "\"d4\" block",
                                required[i] == NGX_D4_REDIS_METADATA
                                ? "metadata" : "streams");
             return NGX_CONF_ERROR;

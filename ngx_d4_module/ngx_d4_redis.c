@@ -160,13 +160,6 @@ ngx_d4_redis_ready(ngx_d4_redis_t *rd)
 }
 
 
-ngx_uint_t
-ngx_d4_redis_pending(ngx_d4_redis_t *rd)
-{
-    return rd->pending;
-}
-
-
 ngx_int_t
 ngx_d4_redis_command(ngx_d4_redis_t *rd, ngx_uint_t argc, ngx_str_t *argv,
     ngx_d4_reply_pt handler, void *data)

@@ -89,9 +89,6 @@ void ngx_d4_redis_close(ngx_d4_redis_t *rd);
 /* 1 when requests are taken now. */
 ngx_uint_t ngx_d4_redis_ready(ngx_d4_redis_t *rd);
 
-/* Requests that have not been answered. */
-ngx_uint_t ngx_d4_redis_pending(ngx_d4_redis_t *rd);
-
 /*
  * Queues one command of argc words, copied.  NGX_OK: the handler (may be NULL)
  * will be called, later.  NGX_DECLINED: not connected, nothing queued.

@@ -10,7 +10,6 @@
 
 static void ngx_d4_session_dirty(ngx_d4_session_t *s);
 static void ngx_d4_session_dirty_handler(ngx_event_t *ev);
-static d4_end_t ngx_d4_session_first(ngx_d4_session_t *s, d4_header_t *h);
 static void ngx_d4_session_tick(ngx_d4_session_t *s, ngx_uint_t *rechecks);
 
 
@@ -99,13 +98,6 @@ const d4_key_t *
 ngx_d4_session_key(ngx_d4_session_t *s)
 {
     return &s->key;
-}
-
-
-ngx_uint_t
-ngx_d4_session_live(ngx_d4_session_t *s)
-{
-    return s->stage >= NGX_D4_STAGE_CLAIM;
 }
 
 
@@ -237,7 +229,12 @@ ngx_d4_session_frame(ngx_d4_session_t *s, d4_header_t *h, ngx_uint_t authentic)
     s->pending_count[i].bytes += h->size;
 
     if (s->stage == NGX_D4_STAGE_FIRST) {
-        return ngx_d4_session_first(s, h);
+        s->stage = NGX_D4_STAGE_CLAIM;
+        s->claim_until = ngx_current_msec + NGX_D4_CLAIM_WAIT;
+
+        ngx_d4_session_work(s);
+
+        return D4_END_NONE;
     }
 
     if (h->type != s->type) {
@@ -256,18 +253,6 @@ ngx_d4_session_frame(ngx_d4_session_t *s, d4_header_t *h, ngx_uint_t authentic)
     if (!s->sending) {
         ngx_d4_session_dirty(s);
     }
-
-    return D4_END_NONE;
-}
-
-
-static d4_end_t
-ngx_d4_session_first(ngx_d4_session_t *s, d4_header_t *h)
-{
-    s->stage = NGX_D4_STAGE_CLAIM;
-    s->claim_until = ngx_current_msec + NGX_D4_CLAIM_WAIT;
-
-    ngx_d4_session_work(s);
 
     return D4_END_NONE;
 }

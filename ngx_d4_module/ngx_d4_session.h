@@ -38,7 +38,7 @@
 typedef enum {
     NGX_D4_STAGE_POLICY = 0,           /* facts of the sensor are asked for */
     NGX_D4_STAGE_FIRST,                /* the first frame is being received */
-    NGX_D4_STAGE_CLAIM,                /* it authenticated, the slot is asked */
+    NGX_D4_STAGE_CLAIM,                /* it authenticated, asks the slot */
     NGX_D4_STAGE_LIVE
 } ngx_d4_stage_t;
 

@@ -84,7 +84,9 @@ ngx_d4_session_has_room(ngx_d4_session_t *s)
 
     bytes = s->total.frames ? s->total.bytes / s->total.frames * frames : 0;
 
-    if (frames >= s->facts.stream_max || bytes >= (uint64_t) s->conf->backlog_size) {
+    if (frames >= s->facts.stream_max
+        || bytes >= (uint64_t) s->conf->backlog_size)
+    {
         s->backlogged = 1;
         return 0;
     }

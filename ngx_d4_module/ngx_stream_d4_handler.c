@@ -197,7 +197,8 @@ static void
 ngx_stream_d4_no_handler(ngx_event_t *ev)
 {
     ngx_log_debug1(NGX_LOG_DEBUG_STREAM, ev->log, 0,
-                   "stream d4 %s event: not now", ev->write ? "write" : "read");
+                   "stream d4 %s event: not now",
+                   ev->write ? "write" : "read");
 }
 
 
@@ -620,11 +621,6 @@ ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
     }
 
     c = ctx->session->connection;
-
-    if (!ctx->started) {
-        ngx_stream_d4_end(ctx, reason);
-        return;
-    }
 
     ctx->draining = 1;
     ctx->end = reason;

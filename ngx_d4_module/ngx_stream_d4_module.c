@@ -186,7 +186,8 @@ ngx_stream_d4_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     if (conf->enable && cscf->handler != ngx_stream_d4_handler) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"d4 on\" conflicts with another handler of "
-                           "the server at %s:%ui", cscf->file_name, cscf->line);
+                           "the server at %s:%ui",
+                           cscf->file_name, cscf->line);
         return NGX_CONF_ERROR;
     }
     ngx_conf_merge_uint_value(conf->max_payload, prev->max_payload,
