@@ -353,7 +353,6 @@ ngx_d4_control_lead(void)
 static ngx_uint_t
 ngx_d4_control_elect(void)
 {
-    ngx_time_t         *tp;
     ngx_uint_t          ready;
     ngx_atomic_int_t    left;
     ngx_d4_shared_t    *shared;
@@ -365,8 +364,7 @@ ngx_d4_control_elect(void)
 
     shared = ngx_d4_worker.shared;
 
-    tp = ngx_timeofday();
-    now = (ngx_atomic_uint_t) ((uint64_t) tp->sec * 1000 + tp->msec);
+    now = (ngx_atomic_uint_t) ngx_d4_now();
 
     ready = ngx_d4_redis_ready(ngx_d4_worker.metadata)
             && ngx_d4_redis_ready(ngx_d4_worker.streams);

@@ -243,6 +243,8 @@ ngx_d4_exit_process(ngx_cycle_t *cycle)
     ngx_d4_control_done();
     ngx_d4_redis_close(w->streams);
     ngx_d4_redis_close(w->metadata);
+
+    d4_pool_clear(&w->pool);
 }
 
 

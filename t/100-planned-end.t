@@ -57,6 +57,39 @@ use Time::HiRes qw(time);
 }
 
 
+# sensors that are just coming when nginx is reloaded: before TLS, before
+# their first frame, before Redis has said who they are
+
+{
+    my $t = D4::Test->new(workers => 2)->start;
+    my @loads;
+
+    for my $i (1 .. (LONG ? 100 : 12)) {
+        push @loads, $t->load(conns => 15, frames => 20, size => '26-3000',
+                              reconnect => 1);
+        select(undef, undef, undef, 0.004 * $i);
+        $t->{nginx_proc}->signal('HUP');
+        $loads[-1]->wait;
+    }
+
+    my $sent = 0;
+    my %bad;
+
+    for my $load (@loads) {
+        my ($audit, $report) = ($load->audit, $load->{report});
+
+        $sent += $audit->{sent};
+        $bad{$_} += $audit->{$_} for qw(lost extra doubled corrupt holes);
+        $bad{$_} += $report->{$_} for qw(aborts unfinished);
+    }
+
+    is(join(' ', map { "$_ $bad{$_}" } grep { $bad{$_} } sort keys %bad), '',
+       "reloads while sensors come: $sent frames sent, each stored once");
+    ok(poll_until(10, sub { !$t->live_keys }), 'nothing is shown at the end');
+    $t->finish;
+}
+
+
 # quit under load, sensors that end
 
 {
