@@ -139,6 +139,10 @@ ngx_d4_now(void)
      || ngx_d4_reply_is(reply, REDIS_REPLY_STATUS))
 
 
+/* There is something to do before this worker may exit. */
+#define ngx_d4_stay()  ngx_d4_worker.tick.cancelable = 0
+
+
 /* Scripts (ngx_d4_scripts.c): each is sent whole with EVAL. */
 
 typedef enum {

@@ -93,6 +93,8 @@ ngx_d4_refused(ngx_log_t *log, d4_addr_t *addr, const u_char *uuid,
     ngx_log_error(NGX_LOG_INFO, log, 0, "d4 refused: %s, uuid: %s, type: %s",
                   d4_end_name(reason), hex, text);
 
+    ngx_d4_stay();
+
     e = ngx_d4_refused_entry(addr, reason);
 
     if (e->count == 0) {

@@ -77,6 +77,7 @@ ngx_d4_session_open(ngx_d4_session_conf_t *conf, d4_addr_t *addr,
 
     ngx_queue_insert_tail(&ngx_d4_worker.sessions, &s->queue);
     ngx_d4_worker.nsessions++;
+    ngx_d4_stay();
 
     ngx_d4_session_work(s);
 

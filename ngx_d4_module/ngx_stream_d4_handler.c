@@ -447,6 +447,13 @@ ngx_stream_d4_wait(ngx_stream_d4_ctx_t *ctx)
 
     c->idle = 1;
 
+    if (ngx_exiting) {
+
+        /* it came too late to be told with the others */
+
+        ngx_stream_d4_drain(ctx, D4_END_SHUTDOWN);
+    }
+
     if (!d4_frame_begun(&ctx->frame)) {
         if (c->read->timer_set) {
             ngx_del_timer(c->read);

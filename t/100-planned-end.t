@@ -64,10 +64,10 @@ use Time::HiRes qw(time);
     my $t = D4::Test->new(workers => 2)->start;
     my @loads;
 
-    for my $i (1 .. (LONG ? 100 : 12)) {
-        push @loads, $t->load(conns => 15, frames => 20, size => '26-3000',
+    for my $i (1 .. (LONG ? 100 : 16)) {
+        push @loads, $t->load(conns => 40, frames => 20, size => '26-3000',
                               reconnect => 1);
-        select(undef, undef, undef, 0.004 * $i);
+        select(undef, undef, undef, 0.01 + 0.004 * ($i % 16));
         $t->{nginx_proc}->signal('HUP');
         $loads[-1]->wait;
     }
