@@ -374,7 +374,7 @@ ngx_d4_init_conf(ngx_cycle_t *cycle, void *conf)
 
     ngx_conf_init_uint_value(dcf->mode, NGX_D4_MODE_REGISTRATION);
     ngx_conf_init_size_value(dcf->worker_memory, 256 * 1024 * 1024);
-    ngx_conf_init_size_value(dcf->batch_size, 1024 * 1024);
+    ngx_conf_init_size_value(dcf->batch_size, 256 * 1024);
     ngx_conf_init_msec_value(dcf->redis_timeout, 15000);
     ngx_conf_init_msec_value(dcf->stat_interval, 1000);
     ngx_conf_init_value(dcf->stat_budget, 1000);

@@ -17,6 +17,13 @@
 #define NGX_D4_REDIS_DRAIN            1000
 
 
+/*
+ * A unix socket is writable again only when three quarters of its buffer are
+ * read.  With the usual size Redis has read the rest before we wake up.
+ */
+static int  ngx_d4_redis_sndbuf = 2 * 1024 * 1024;
+
+
 static ngx_d4_redis_t *ngx_d4_redis_create(ngx_d4_redis_conf_t *conf,
     ngx_str_t *channel, ngx_msec_t timeout, ngx_d4_redis_state_pt state,
     ngx_log_t *log);
@@ -235,6 +242,14 @@ ngx_d4_redis_connect(ngx_d4_redis_t *rd)
     c->write->handler = ngx_d4_redis_write_handler;
 
     rd->connection = c;
+
+    if (pc.sockaddr->sa_family == AF_UNIX) {
+
+        /* the kernel gives what net.core.wmem_max allows */
+
+        (void) setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF,
+                          (const void *) &ngx_d4_redis_sndbuf, sizeof(int));
+    }
 
     if (rc == NGX_AGAIN) {
         ngx_add_timer(&rd->timer, NGX_D4_REDIS_CONNECT_TIMEOUT);

@@ -19,8 +19,11 @@
 
 static void d4_cut_drop(d4_cut_t *c);
 static void d4_cut_take(d4_cut_t *c, size_t len, d4_piece_t *piece);
-static void d4_cut_judge(d4_cut_t *c);
-static void d4_cut_records(d4_cut_t *c, const uint8_t *p, size_t n);
+static void d4_cut_scan(d4_cut_t *c);
+static int d4_cut_head(d4_cut_t *c);
+static int d4_cut_magic(d4_cut_t *c, const uint8_t *p);
+static void d4_cut_record(d4_cut_t *c);
+static int d4_cut_is_header(const d4_cut_t *c);
 static uint32_t d4_cut_u32(const d4_cut_t *c, const uint8_t *p);
 
 
@@ -37,6 +40,7 @@ d4_cut_init(d4_cut_t *c, d4_cut_kind_t kind, size_t max)
     c->max = max;
     c->asked = kind;
     c->kind = kind;
+    c->heading = (kind == D4_CUT_PCAP);
 
     return 0;
 }
@@ -64,32 +68,10 @@ d4_cut_room(d4_cut_t *c, size_t *room)
 void
 d4_cut_added(d4_cut_t *c, size_t n)
 {
-    size_t    len;
     uint8_t  *p, *nl;
 
     p = c->buf + c->have;
-
-    if (c->kind == D4_CUT_PCAP && c->header_have < D4_PCAP_HEADER) {
-
-        /* nothing is in the buffer before the header is whole */
-
-        len = D4_PCAP_HEADER - c->header_have;
-        if (len > n) {
-            len = n;
-        }
-
-        memcpy(c->header + c->header_have, p, len);
-        memmove(p, p + len, n - len);
-
-        c->header_have += len;
-        n -= len;
-
-        if (c->header_have < D4_PCAP_HEADER) {
-            return;
-        }
-
-        d4_cut_judge(c);
-    }
+    c->have += n;
 
     switch (c->kind) {
 
@@ -102,14 +84,12 @@ d4_cut_added(d4_cut_t *c, size_t n)
         break;
 
     case D4_CUT_PCAP:
-        d4_cut_records(c, p, n);
+        d4_cut_scan(c);
         break;
 
     default:
-        c->border = c->have + n;
+        c->border = c->have;
     }
-
-    c->have += n;
 }
 
 
@@ -120,25 +100,28 @@ d4_cut_next(d4_cut_t *c, d4_cut_how_t how, d4_piece_t *piece)
 
     d4_cut_drop(c);
 
-    if (how == D4_CUT_ALL && c->kind == D4_CUT_PCAP
-        && c->header_have < D4_PCAP_HEADER)
-    {
+    if (how == D4_CUT_ALL && c->heading && !c->joined) {
         c->spilling = 1;
     }
 
-    if (c->spilling && c->spill < c->header_have) {
-        len = c->header_have - c->spill;
+    if (c->spilling && c->spill < c->fresh_have) {
+        len = c->fresh_have - c->spill;
         if (len > c->max) {
             len = c->max;
         }
 
-        piece->data = c->header + c->spill;
+        piece->data = c->fresh + c->spill;
         piece->len = len;
         piece->start = 1;
         piece->end = 1;
 
         c->spill += len;
 
+        return 1;
+    }
+
+    if (c->joined) {
+        d4_cut_take(c, c->border, piece);
         return 1;
     }
 
@@ -175,7 +158,7 @@ d4_cut_ready(const d4_cut_t *c)
     len = c->border > c->taken ? c->border - c->taken : 0;
 
     if (c->spilling) {
-        len += c->header_have - c->spill;
+        len += c->fresh_have - c->spill;
     }
 
     return len;
@@ -185,13 +168,7 @@ d4_cut_ready(const d4_cut_t *c)
 const uint8_t *
 d4_cut_header(const d4_cut_t *c)
 {
-    if (c->asked != D4_CUT_PCAP || c->spilling
-        || c->header_have < D4_PCAP_HEADER)
-    {
-        return NULL;
-    }
-
-    return c->header;
+    return c->has_header ? c->header : NULL;
 }
 
 
@@ -226,8 +203,8 @@ d4_cut_restart(d4_cut_t *c, int *broken)
     case D4_CUT_PCAP:
         lost = c->have;
 
-        if (c->header_have < D4_PCAP_HEADER) {
-            lost += c->header_have - c->spill;
+        if (c->heading) {
+            lost += c->fresh_have - c->spill;
         }
 
         *broken = c->begun;
@@ -236,9 +213,13 @@ d4_cut_restart(d4_cut_t *c, int *broken)
         c->have = 0;
         c->border = 0;
         c->begun = 0;
-        c->spill = 0;
+        c->scanned = 0;
+        c->heading = 1;
+        c->joined = 0;
+        c->has_header = 0;
         c->spilling = 0;
-        c->header_have = 0;
+        c->spill = 0;
+        c->fresh_have = 0;
         c->record_have = 0;
         c->left = 0;
 
@@ -301,10 +282,16 @@ d4_cut_drop(d4_cut_t *c)
 
     c->have -= c->taken;
     c->border = c->border > c->taken ? c->border - c->taken : 0;
+    c->scanned = c->scanned > c->taken ? c->scanned - c->taken : 0;
 
     memmove(c->buf, c->buf + c->taken, c->have);
 
     c->taken = 0;
+
+    if (c->joined) {
+        c->joined = 0;
+        d4_cut_scan(c);
+    }
 }
 
 
@@ -321,32 +308,103 @@ d4_cut_take(d4_cut_t *c, size_t len, d4_piece_t *piece)
 }
 
 
-/* The pcap header is whole: which byte order, or is it none at all? */
+/* Finds the borders in what was added. */
 
 static void
-d4_cut_judge(d4_cut_t *c)
+d4_cut_scan(d4_cut_t *c)
 {
-    uint32_t  magic;
+    size_t  len;
 
-    c->big = 1;
-    magic = d4_cut_u32(c, c->header);
+    while (c->scanned < c->have) {
 
-    switch (magic) {
+        if (c->heading) {
+            if (d4_cut_head(c) != 0) {
+                return;
+            }
 
-    case 0xa1b2c3d4:
-    case 0xa1b23c4d:
-        break;
+            continue;
+        }
 
-    case 0xd4c3b2a1:
-    case 0x4d3cb2a1:
-        c->big = 0;
-        break;
+        len = c->have - c->scanned;
 
-    default:
+        if (c->record_have < D4_PCAP_RECORD) {
+            if (len > (size_t) (D4_PCAP_RECORD - c->record_have)) {
+                len = D4_PCAP_RECORD - c->record_have;
+            }
+
+            memcpy(c->record + c->record_have, c->buf + c->scanned, len);
+
+            c->scanned += len;
+            c->record_have += (uint8_t) len;
+
+            if (c->record_have == D4_PCAP_RECORD) {
+                d4_cut_record(c);
+
+                if (c->joined || c->kind != D4_CUT_PCAP) {
+                    return;
+                }
+            }
+
+        } else {
+            if (len > c->left) {
+                len = c->left;
+            }
+
+            c->scanned += len;
+            c->left -= (uint32_t) len;
+        }
+
+        if (c->record_have == D4_PCAP_RECORD && c->left == 0) {
+            c->record_have = 0;
+            c->border = c->scanned;
+        }
+    }
+}
+
+
+/*
+ * Moves what has come of a header from the buffer to where it is kept.
+ * Returns 0 to go on, -1 if there is nothing to go on with.
+ */
+
+static int
+d4_cut_head(d4_cut_t *c)
+{
+    size_t    len;
+    uint8_t  *p;
+
+    p = c->buf + c->scanned;
+    len = c->have - c->scanned;
+
+    if (len > (size_t) (D4_PCAP_HEADER - c->fresh_have)) {
+        len = D4_PCAP_HEADER - c->fresh_have;
+    }
+
+    memcpy(c->fresh + c->fresh_have, p, len);
+
+    c->have -= len;
+    memmove(p, p + len, c->have - c->scanned);
+
+    c->fresh_have += (uint8_t) len;
+
+    if (c->fresh_have < D4_PCAP_HEADER) {
+        return -1;
+    }
+
+    c->heading = 0;
+
+    if (!d4_cut_magic(c, c->fresh)) {
         c->kind = D4_CUT_RAW;
         c->spilling = 1;
-        return;
+        c->border = c->have;
+        return -1;
     }
+
+    memcpy(c->header, c->fresh, D4_PCAP_HEADER);
+
+    c->has_header = 1;
+    c->fresh_have = 0;
+    c->headers++;
 
     c->record_max = d4_cut_u32(c, c->header + 16);
 
@@ -356,58 +414,95 @@ d4_cut_judge(d4_cut_t *c)
     } else if (c->record_max > D4_RECORD_LARGEST) {
         c->record_max = D4_RECORD_LARGEST;
     }
+
+    return 0;
 }
 
 
-static void
-d4_cut_records(d4_cut_t *c, const uint8_t *p, size_t n)
+/* 1 when p is one of the four magics: then c->big is its byte order. */
+
+static int
+d4_cut_magic(d4_cut_t *c, const uint8_t *p)
 {
-    size_t  len, at;
+    c->big = 1;
 
-    at = c->have;
+    switch (d4_cut_u32(c, p)) {
 
-    while (n != 0) {
+    case 0xa1b2c3d4:
+    case 0xa1b23c4d:
+        return 1;
 
-        if (c->record_have < D4_PCAP_RECORD) {
-            len = D4_PCAP_RECORD - c->record_have;
-            if (len > n) {
-                len = n;
-            }
+    case 0xd4c3b2a1:
+    case 0x4d3cb2a1:
+        c->big = 0;
+        return 1;
+    }
 
-            memcpy(c->record + c->record_have, p, len);
-            c->record_have += len;
+    return 0;
+}
 
-            if (c->record_have == D4_PCAP_RECORD) {
-                c->left = d4_cut_u32(c, c->record + 8);
 
-                if (c->left > c->record_max) {
+/* The header of a record is whole. */
 
-                    /* out of step: from here on borders are unknown */
+static void
+d4_cut_record(d4_cut_t *c)
+{
+    c->left = d4_cut_u32(c, c->record + 8);
 
-                    c->kind = D4_CUT_RAW;
-                    c->border = at + n;
-                    return;
-                }
-            }
+    if (c->left > c->record_max) {
 
-        } else {
-            len = c->left;
-            if (len > n) {
-                len = n;
-            }
+        /* out of step: from here on borders are unknown */
 
-            c->left -= len;
-        }
+        c->kind = D4_CUT_RAW;
+        c->border = c->have;
+        return;
+    }
 
-        p += len;
-        n -= len;
-        at += len;
+    if (!d4_cut_is_header(c) || c->scanned < D4_PCAP_RECORD) {
+        return;
+    }
 
-        if (c->record_have == D4_PCAP_RECORD && c->left == 0) {
-            c->record_have = 0;
-            c->border = at;
+    /* what is in front of it is handed out before it is looked at again */
+
+    c->scanned -= D4_PCAP_RECORD;
+    c->record_have = 0;
+    c->left = 0;
+    c->heading = 1;
+    c->fresh_have = 0;
+    c->joined = (c->scanned != 0);
+}
+
+
+/*
+ * An empty record of the year 2055 or 2082 is not told from the header of a
+ * pcap file, version 2.4: but nobody captures packets of no length.
+ */
+
+static int
+d4_cut_is_header(const d4_cut_t *c)
+{
+    size_t   i;
+
+    static const uint8_t  starts[4][8] = {
+        { 0xa1, 0xb2, 0xc3, 0xd4, 0, 2, 0, 4 },
+        { 0xa1, 0xb2, 0x3c, 0x4d, 0, 2, 0, 4 },
+        { 0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0 },
+        { 0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0 }
+    };
+
+    for (i = 0; i < 8; i++) {
+        if (c->record[8 + i] != 0) {
+            return 0;
         }
     }
+
+    for (i = 0; i < 4; i++) {
+        if (memcmp(c->record, starts[i], 8) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -15,7 +15,9 @@
  *     while (d4_cut_next(c, D4_CUT_FULL, &piece)) { ... }
  *
  * The global header of a pcap file is no payload: it is kept aside, see
- * d4_cut_header(), because each session has to begin with it.
+ * d4_cut_header(), because each session has to begin with it.  Another header
+ * may come between two records, where captures were joined (unless a payload
+ * is smaller than the header of a record).
  */
 
 
@@ -59,16 +61,22 @@ typedef struct {
     size_t     have;
     size_t     border;             /* bytes up to the last border in buf */
     size_t     taken;              /* bytes of the piece handed out last */
+    size_t     scanned;            /* pcap: bytes of buf whose end is known */
     uint8_t    asked;              /* d4_cut_kind_t at init */
     uint8_t    kind;               /* RAW once the content is not understood */
     uint8_t    begun;              /* the piece before had no end */
     uint8_t    big;                /* pcap: big-endian */
-    uint8_t    spill;              /* bytes of header handed out as payload */
-    uint8_t    spilling;           /* header is no pcap header but payload */
-    uint8_t    header_have;
+    uint8_t    heading;            /* pcap: a header comes next, not a record */
+    uint8_t    joined;             /* after what is in buf up to the border */
+    uint8_t    has_header;
+    uint8_t    spilling;           /* fresh is no header but payload */
+    uint8_t    spill;              /* bytes of it handed out */
+    uint8_t    fresh_have;
     uint8_t    record_have;
     uint8_t    header[D4_PCAP_HEADER];
+    uint8_t    fresh[D4_PCAP_HEADER];      /* the next header, as it comes */
     uint8_t    record[D4_PCAP_RECORD];
+    unsigned   headers;            /* so many came */
     uint32_t   record_max;
     uint32_t   left;               /* bytes of the record still to come */
 } d4_cut_t;
@@ -88,7 +96,7 @@ int d4_cut_next(d4_cut_t *c, d4_cut_how_t how, d4_piece_t *piece);
 /* Bytes that D4_CUT_FLUSH would hand out. */
 size_t d4_cut_ready(const d4_cut_t *c);
 
-/* The 24 bytes of the pcap header, NULL as long as there is none. */
+/* The pcap header of the pieces taken now, NULL as long as there is none. */
 const uint8_t *d4_cut_header(const d4_cut_t *c);
 
 /* 1 when pcap was asked for and the input is not pcap, or no longer. */

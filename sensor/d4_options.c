@@ -14,6 +14,9 @@
 #include "d4_options.h"
 
 
+#define D4_QUEUE_MIN  4096
+
+
 typedef enum {
     D4_OPTION_TEXT = 0,
     D4_OPTION_FLAG,
@@ -130,6 +133,12 @@ d4_options_parse(d4_options_t *o, int argc, char **argv)
 
             if (o->config == NULL) {
                 d4_options_usage(stderr);
+                return D4_EXIT_CONFIG;
+            }
+
+            if (o->queue < D4_QUEUE_MIN) {
+                d4_log("--queue: %llu bytes are too few, %d at least",
+                       (unsigned long long) o->queue, D4_QUEUE_MIN);
                 return D4_EXIT_CONFIG;
             }
 

@@ -212,4 +212,21 @@ for my $first (1, 61, 62, 63, 5000) {
 }
 
 $t->finish;
+
+
+# the smallest buffers and batches there may be
+
+{
+    my $t = D4::Test->new(workers => 2,
+                          d4 => 'batch_size 4k; worker_memory 8m;',
+                          server => 'd4_buffer_size 8k;')->start;
+
+    exactly_once($t->load(@$_), 'small buffers')
+        for [ conns => 3, frames => 500, size => '26-9000' ],
+            [ conns => 3, frames => 3, size => '900000-1000000' ],
+            [ conns => 2, frames => 3000, size => 26, split => 200 ];
+
+    $t->finish;
+}
+
 done_testing();

@@ -162,6 +162,8 @@ my @wrong = (
     [ 'd4 twice',                 qr/d4.*duplicate/, server => 'd4 on; d4 on;' ],
     [ 'd4 beside another handler', qr/duplicate|handler/,
       server => 'd4 on; return x;' ],
+    [ 'd4 over UDP',              qr/udp/i,
+      listen => "127.0.0.1:$t->{port} udp" ],
     [ 'd4_max_payload',           qr/d4_max_payload/,
       server => 'd4 on; d4_max_payload big;' ],
     [ 'd4_handshake_timeout',     qr/d4_handshake_timeout/,

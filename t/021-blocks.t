@@ -9,6 +9,7 @@ use lib "$FindBin::Bin/lib";
 use D4::Test;
 use IO::Socket::INET;
 use IO::Socket::IP;
+use IO::Socket::UNIX;
 use Socket qw(AF_INET6);
 use Test::More;
 
@@ -19,6 +20,13 @@ my $t = D4::Test->new(workers => 2, stream => <<EOF_CONF);
     server {
         listen 127.0.0.1:$proxied proxy_protocol;
         set_real_ip_from 127.0.0.1;
+        d4 on;
+    }
+EOF_CONF
+
+$t->{stream} .= <<EOF_CONF;
+    server {
+        listen unix:$t->{dir}/d4.sock;
         d4 on;
     }
 EOF_CONF
@@ -148,6 +156,24 @@ SKIP: {
     ok(poll_until(3, sub {
         $metadata->cmd('ZSCORE', 'daily_ip:' . today(), '127.0.0.4')
     }), 'known by its IPv4 address');
+}
+
+
+# a unix socket has no address: served, and counted under "-"
+
+{
+    my $s = $t->sensor(raw => 1);
+
+    $s->drop;
+    $s->{sock} = IO::Socket::UNIX->new(Peer => "$t->{dir}/d4.sock")
+        or fail("unix socket: $!");
+    $s->{sock}->blocking(0);
+    $s->send('x');
+    is($t->wait_stored($s->{uuid}, 1), 1, 'a unix socket delivers');
+    $s->finish;
+    ok(poll_until(3, sub {
+        $metadata->cmd('ZSCORE', 'daily_ip:' . today(), '-')
+    }), 'counted without address');
 }
 
 

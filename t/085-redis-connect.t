@@ -44,9 +44,11 @@ EOF_CONF
     $t->redis_start;
 
     my $admin = $t->new_db('metadata');
-    $admin->cmd('ACL', 'SETUSER', 'd4', 'on', '>pass word', '~*', '&*',
-                '+@all', '-@dangerous', '+info', '+client', '+config|get',
-                '+role');
+
+    # the rights that docs/redis.md asks for
+
+    $admin->cmd('ACL', 'SETUSER', 'd4', 'on', '>pass word', '~*',
+                '&d4:control', '+@all', '-@admin', '-@dangerous', '+info');
     $admin->cmd('ACL', 'SETUSER', 'default', 'on', '>other');
     $admin->cmd('SELECT', 7);
     $t->{admin} = $admin;
@@ -122,9 +124,14 @@ for (
     [ 'a replica', qr/replica|slave|master/,
       { replicaof => [ '127.0.0.1', free_port() ] },
       [ 'REPLICAOF', 'NO', 'ONE' ] ],
+    [ 'a cluster', qr/cluster/i, { 'cluster-enabled' => 'yes', port => 7 } ],
 )
 {
     my ($name, $re, $options, $cure) = @$_;
+
+    # a cluster needs a port, and has only db 0
+
+    $options->{port} = free_port() if $options->{port};
 
     my $t = D4::Test->new(redis => $options);
 
@@ -137,14 +144,67 @@ for (
 
     select(undef, undef, undef, 1);
 
-    my @keys = map { $t->db($_)->keys } qw(metadata streams);
+    my @keys = map { $t->db($_)->keys } $cure ? qw(metadata streams)
+                                              : 'metadata';
     is_deeply(\@keys, [], "$name: nothing is written");
+
+    $t->allow(qr/$re/);
+
+    if (!$cure) {
+        $t->finish;
+        next;
+    }
 
     $t->db('metadata')->cmd(@$cure);
     ok(poll_until(15, sub { $t->db('metadata')->keys('d4:worker:*') }),
        "$name: goes on when it is cured");
     delivers($t, $name);
-    $t->allow(qr/$re/);
+    $t->finish;
+}
+
+
+# no connection to be had
+
+{
+    my $t = D4::Test->new(redis => { maxclients => 2 });
+
+    $t->redis_start;
+    my $admin = $t->new_db('metadata');
+    $t->nginx_start(wait => 0);
+
+    ok($t->wait_log(qr/\[(error|warn)\].*redis/, 5), 'maxclients: logged');
+    select(undef, undef, undef, 0.5);
+    my $n = $t->log_lines(qr/redis/);
+    select(undef, undef, undef, 2);
+    cmp_ok(scalar $t->log_lines(qr/redis/), '<=', $n + 2, 'and not repeated')
+        or diag(join "\n", $t->log_lines(qr/redis/));
+
+    $admin->cmd('CONFIG', 'SET', 'maxclients', 100);
+    ok(poll_until(12, sub { $admin->keys('d4:worker:*') }),
+       'goes on when there are connections');
+    delivers($t, 'maxclients');
+    $t->finish;
+}
+
+
+# a user who may not ask for INFO
+
+{
+    my $t = D4::Test->new;
+
+    $t->{redis_lines} = <<EOF_CONF;
+    redis metadata unix:r.sock user=d4 password_file=password db=0;
+    redis streams  unix:r.sock user=d4 password_file=password db=4;
+EOF_CONF
+
+    $t->write_file('password', "right\n");
+    $t->redis_start;
+    $t->db('metadata')->cmd('ACL', 'SETUSER', 'd4', 'on', '>right', '~*',
+                            '&d4:control', '+@all', '-@admin', '-@dangerous');
+    $t->nginx_start;
+    ok($t->wait_log(qr/\[warn\].*redis.*(INFO|check)/i, 5),
+       'without INFO: a warning');
+    delivers($t, 'without INFO');
     $t->finish;
 }
 

@@ -203,4 +203,59 @@ for my $case (@cases) {
     $t->finish;
 }
 
+
+# again and again under load: nothing twice, no hole, all come back
+
+{
+    my $kills = LONG ? 300 : 8;
+    my $t = D4::Test->new(workers => 3, listen => 'reuseport')->start;
+    my $load = $t->load(conns => 12, frames => 0, size => '26-2000',
+                        rate => 1000, reconnect => 1, timeout => 600);
+
+    $t->allow(qr/exited on signal 9/);
+    poll_until(10, sub { $load->stored > 500 });
+
+    for (1 .. $kills) {
+        my @workers = $t->workers;
+
+        kill('KILL', $workers[rand @workers]) if @workers;
+        select(undef, undef, undef, rand 0.5);
+    }
+
+    my $begin = time();
+    my @uuids = $load->uuids;
+    my $back = poll_until(20, sub {
+        my %sent = map { $_ => $t->worker_of($_) } @uuids;
+        my %alive = map { $_ => 1 } $t->workers;
+
+        !grep { !$_ || !$alive{$_} } values %sent;
+    }, 0.2);
+
+    ok($back, sprintf('%d kills: all sensors are back after %.1f s', $kills,
+                      time() - $begin));
+    cmp_ok(time() - $begin, '<', AGAIN, 'in time');
+
+    $load->stop;
+
+    my $report = $load->wait;
+    my $audit = $load->audit;
+
+    is(join(' ', map { "$_ $audit->{$_}" } grep { $audit->{$_} }
+            qw(extra doubled corrupt holes ids)), '',
+       "$audit->{stored} frames stored, nothing twice, no hole");
+    # workers are cleared away a few dozen at a time
+
+    ok(poll_until(LONG ? 120 : 20, sub { !$t->live_keys }),
+       'nothing is shown at the end') or diag(join "\n", $t->live_keys);
+
+    my $streams = $t->db('streams');
+    my %ended = map { $_ => 1 } $streams->members('ended_session');
+
+    is_deeply([ grep { !$ended{$_} } map { /([^:]+)$/ }
+                $streams->keys('stream:8:*') ], [],
+              'every session with a stream has ended');
+
+    $t->finish;
+}
+
 done_testing();

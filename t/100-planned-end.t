@@ -90,6 +90,43 @@ use Time::HiRes qw(time);
 }
 
 
+# a reload while Redis does not write: a sensor that comes back finds its own
+# former session still busy, and has to wait for it
+
+for my $how ('stands still', 'is full') {
+    my $t = D4::Test->new(workers => 2, shutdown => '30s')->start;
+    my $admin = $t->new_db('streams');
+    my $load = $t->load(conns => 6, frames => 3000, size => '26-2000',
+                        rate => 3000, reconnect => 1, timeout => 60);
+
+    poll_until(10, sub { $load->stored > 1500 });
+
+    if ($how eq 'is full') {
+        my ($used) = $admin->cmd('INFO', 'memory') =~ /used_memory:(\d+)/;
+        $admin->cmd('CONFIG', 'SET', 'maxmemory', $used);
+
+    } else {
+        $t->redis_pause;
+    }
+
+    select(undef, undef, undef, 0.3);
+    $t->{nginx_proc}->signal('HUP');
+    select(undef, undef, undef, 3);
+
+    if ($how eq 'is full') {
+        $admin->cmd('CONFIG', 'SET', 'maxmemory', 0);
+
+    } else {
+        $t->redis_resume;
+    }
+
+    exactly_once($load, "a reload while Redis $how");
+    cmp_ok($load->{report}{planned}, '>=', 6, 'every sensor came back');
+    ok(poll_until(10, sub { !$t->live_keys }), 'nothing is shown at the end');
+    $t->finish;
+}
+
+
 # quit under load, sensors that end
 
 {

@@ -481,6 +481,24 @@ for my $snaplen (65535, 600) {
 }
 
 {
+    my ($one, $two) = (pcap_file([100, 50]), pcap_file([70], link => 113));
+    my $server = Server->new;
+    my $d4 = spawn(['-c', tcp_conf($server, type => 1)],
+                   in => file("$dir/x", $one . $two . $two));
+
+    for my $n (1, 2) {
+        my $c = $server->accept;
+        is($c->read_to_end, 'eof', "session $n ends in order");
+        is(join('', payloads($c->{got})),
+           $n == 1 ? $one : $two . substr($two, 24),
+           "captures of two kinds: session $n");
+        $c->close;
+    }
+
+    is($d4->wait, 0, 'exit code');
+}
+
+{
     my $server = Server->new;
     my $d4 = spawn(['-c', tcp_conf($server, type => 254, snaplen => 10,
                                    'metaheader.json' => '{ "type" : "x-y" }'),
@@ -591,6 +609,48 @@ for my $policy ('drop-oldest', 'drop-newest') {
     is($policy eq 'drop-oldest' ? $got[-1] : $got[0],
        $policy eq 'drop-oldest' ? $lines[-1] : $lines[0], "$policy: which");
     like($d4->err, qr/\d+ frames were dropped/, "$policy: is said");
+}
+
+
+# and records that span frames: what cannot be finished ends its session
+
+for my $policy ('drop-oldest', 'drop-newest') {
+    my $server = Server->new(rcvbuf => 4096);
+    my $d4 = spawn(['-c', tcp_conf($server, type => 1, snaplen => 1000),
+                    '--queue', '64k', '--overflow', $policy, '-rt', '20ms'],
+                   in => 'pipe');
+    my $header = pcap_file([]);
+    my @records = pcap_parts(substr(pcap_file([map { $_ % 9 ? $_ : 120000 + $_ }
+                                               1 .. 400]), 24));
+    my %record = map { $_ => 1 } @records;
+
+    $d4->feed($header . join('', @records));
+
+    my $c = $server->accept;
+    poll_until(10, sub { $d4->statistics->{dropped_frames} > 100 }, 0.05);
+
+    my ($n, $whole, $bad) = (0, 0, 0);
+    while ($c || !$d4->ended) {
+        $c //= $server->accept(0.05) // next;
+        $c->read_to_end;
+        $n++;
+
+        my $bytes = join('', payloads($c->{got}));
+        $bad++ if substr($bytes, 0, 24, '') ne $header;
+
+        while (length $bytes >= 16) {
+            my $len = 16 + unpack('x8 V', $bytes);
+            last if length $bytes < $len;
+            $record{substr($bytes, 0, $len, '')} ? $whole++ : $bad++;
+        }
+
+        undef $c;
+    }
+
+    is($d4->wait, 0, "$policy, large records: exit code");
+    is($bad, 0, 'every session has a header and records as they were');
+    cmp_ok($whole, '>', 3, "$whole whole ones");
+    cmp_ok($n, '>', 1, 'and what could not be finished ended its session');
 }
 
 

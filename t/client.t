@@ -148,7 +148,7 @@ refused('all at once', conf(type => 77, key => ''), qr{/type: .*/key: }s);
 refused('option', conf(), qr/--nothing/, '--nothing');
 refused('argument', conf(), qr/unexpected argument "x"/, 'x');
 refused("option $_->[0] $_->[1]", conf(), qr/\Q$_->[1]\E/, "--$_->[0]", $_->[1])
-    for ['linger', 'x'], ['queue', '1q'], ['overflow', 'drop'], ['rt', '-1'],
+    for ['linger', 'x'], ['queue', '1q'], ['queue', '4095'], ['overflow', 'drop'], ['rt', '-1'],
         ['rate-frames', '1.5'], ['linger', '99999999999'];
 
 {
@@ -275,6 +275,21 @@ for my $big (0, 1) {
     my $pcap = substr(pcap_file([100, 100, 100]), 0, -30);
     ($code, $out) = run(['-c', conf(type => 1, snaplen => 130)], $pcap);
     is(join('', payloads($out)), $pcap, 'the tail of a cut capture is sent');
+}
+
+
+{
+    # captures joined on one input
+    my ($one, $two) = (pcap_file([100, 50]), pcap_file([70], link => 113));
+    my ($code, $out, $err) = run(['-c', conf(type => 1)], $one x 3);
+
+    is(join('', payloads($out)), $one . substr($one, 24) x 2,
+       'joined captures: one header');
+
+    ($code, $out, $err) = run(['-c', conf(type => 1)], $one . $two);
+    is(join('|', map { length } payloads($out)), '24|182|24|86',
+       'another header stands where it was');
+    like($err, qr/another pcap header/, 'which is said');
 }
 
 

@@ -418,6 +418,109 @@ test_pcap_lost(void **state)
 }
 
 
+/* Captures that were joined: nothing goes with the header of another one. */
+
+static void
+test_pcap_joined(void **state)
+{
+    size_t           i, j, n, len, max, room;
+    uint8_t          file[1024], *p, *second, *third, *end, *buf;
+    d4_cut_t         c;
+    d4_piece_t       piece;
+    static uint8_t   got[1024];
+
+    (void) state;
+
+    p = put_header(file, 0xa1b2c3d4, 262144, 0);
+    p = put_record(p, 60, 0);
+    p = put_record(p, 20, 0);
+    second = p;
+    p = put_header(p, 0xa1b23c4d, 65535, 1);
+    p = put_record(p, 30, 1);
+    p = put_record(p, 100, 1);
+    third = p;
+    p = put_header(p, 0xa1b23c4d, 65535, 1);
+    p = put_record(p, 40, 1);
+    end = p;
+    len = end - file;
+
+    for (max = 16; max <= 300; max += (max < 130 ? 1 : 50)) {
+        for (i = 1; i <= len; i++) {
+
+            assert_int_equal(d4_cut_init(&c, D4_CUT_PCAP, max), 0);
+            n = 0;
+
+            for (j = 0; j <= len; /* void */ ) {
+
+                while (d4_cut_next(&c, j == len ? D4_CUT_ALL : D4_CUT_FULL,
+                                   &piece))
+                {
+                    /* put back into the stream where it stood */
+
+                    if (n == 0 || n == (size_t) (second - file)
+                        || n == (size_t) (third - file))
+                    {
+                        assert_true(piece.start);
+                        memcpy(got + n, d4_cut_header(&c), D4_PCAP_HEADER);
+                        n += D4_PCAP_HEADER;
+                    }
+
+                    assert_true(n + piece.len <= len);
+                    assert_memory_equal(d4_cut_header(&c),
+                                        n < (size_t) (second - file) ? file
+                                        : n < (size_t) (third - file) ? second
+                                        : third, D4_PCAP_HEADER);
+                    memcpy(got + n, piece.data, piece.len);
+                    n += piece.len;
+                }
+
+                if (j == len) {
+                    break;
+                }
+
+                buf = d4_cut_room(&c, &room);
+
+                if (room > i) {
+                    room = i;
+                }
+
+                if (room > len - j) {
+                    room = len - j;
+                }
+
+                memcpy(buf, file + j, room);
+                d4_cut_added(&c, room);
+                j += room;
+            }
+
+            assert_int_equal(n, len);
+            assert_memory_equal(got, file, len);
+            assert_false(d4_cut_strange(&c));
+            assert_int_equal(c.headers, 3);
+            d4_cut_free(&c);
+        }
+    }
+
+    /* cut off within the second header: what came of it is not lost */
+
+    for (i = 17; i < D4_PCAP_HEADER; i++) {
+        assert_int_equal(d4_cut_init(&c, D4_CUT_PCAP, 300), 0);
+        buf = d4_cut_room(&c, &room);
+        memcpy(buf, file, second - file + i);
+        d4_cut_added(&c, second - file + i);
+
+        assert_true(d4_cut_next(&c, D4_CUT_ALL, &piece));
+        assert_int_equal(piece.len, second - file - D4_PCAP_HEADER);
+        assert_true(d4_cut_next(&c, D4_CUT_ALL, &piece));
+        assert_int_equal(piece.len, i);
+        assert_memory_equal(piece.data, second, i);
+        assert_memory_equal(d4_cut_header(&c), file, D4_PCAP_HEADER);
+        assert_false(d4_cut_next(&c, D4_CUT_ALL, &piece));
+        d4_cut_free(&c);
+    }
+}
+
+
 /* Lingering: what ends at a border goes, what does not stays. */
 
 static void
@@ -611,6 +714,7 @@ main(void)
         cmocka_unit_test(test_pcap),
         cmocka_unit_test(test_pcap_not),
         cmocka_unit_test(test_pcap_lost),
+        cmocka_unit_test(test_pcap_joined),
         cmocka_unit_test(test_flush),
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_resize),
