@@ -127,13 +127,17 @@ d4_end_t ngx_d4_session_frame(ngx_d4_session_t *s, d4_header_t *h,
 ngx_uint_t ngx_d4_session_room(ngx_d4_session_t *s);
 
 /*
- * 1 when Redis has everything that was given.  0: READY will say when, if the
- * connection is still there.
+ * No more is to come.  1 when Redis has everything that was given.  0: READY
+ * will say when, if the connection is still there.
  */
 ngx_uint_t ngx_d4_session_complete(ngx_d4_session_t *s);
 
-/* 1 while unread data is Redis' or the consumer's fault, not the sensor's. */
+/*
+ * 1 while unread data is Redis' or the consumer's fault, not the sensor's;
+ * held up: Redis' or our memory's, so that it will pass.
+ */
 ngx_uint_t ngx_d4_session_stalled(ngx_d4_session_t *s);
+ngx_uint_t ngx_d4_session_held_up(ngx_d4_session_t *s);
 
 /*
  * The connection is gone.  What was received is still stored; the handler is

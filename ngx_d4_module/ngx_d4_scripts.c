@@ -31,7 +31,7 @@ static const char  ngx_d4_script_blocked[] =
 /*
  * metadata; uuid, dashed uuid, type, sid, address, network...
  * -> address blocked, uuid blocked, uuid blocks, registered, type accepted,
- *    stream limit, key, default key, claim, session exists
+ *    stream limit, key, default key, claim, session is known as live
  *
  * The published server kept some uuids as they were typed, with dashes.
  */
@@ -53,7 +53,8 @@ static const char  ngx_d4_script_policy[] =
         "redis.call('HGET','metadata_uuid:'..u,'hmac_key'),"
         "redis.call('GET','server:hmac_default_key'),"
         "redis.call('GET','d4:claim:'..ARGV[3]..':'..u),"
-        "redis.call('EXISTS','d4:session:'..ARGV[4])}";
+        "redis.call('HGET','d4:session:'..ARGV[4],'state')=='live' "
+            "and 1 or 0}";
 
 
 /*
@@ -62,12 +63,17 @@ static const char  ngx_d4_script_policy[] =
  *
  * take: "" only if nobody living holds the slot, "*" in any case, or the sid
  * of the holder that may be put out.  Types 2 and 254 have no slot.  The
- * former sid is that of the same session before it was renewed.
+ * former sid is that of the same session before it was renewed; what was
+ * written down of its statistics is remembered.
  */
 
 static const char  ngx_d4_script_claim[] =
     "local u,t,sid,w,take=ARGV[1],ARGV[2],ARGV[3],ARGV[4],ARGV[5] "
     "if ARGV[8]~='' then "
+        "local seq=redis.call('HGET','d4:session:'..ARGV[8],'seq') "
+        "if seq then "
+            "redis.call('HSET','d4:session:'..sid,'seq',seq) "
+            "redis.call('EXPIRE','d4:session:'..sid,600) end "
         "redis.call('DEL','d4:session:'..ARGV[8]) "
         "redis.call('SREM','d4:sessions:'..w,ARGV[8]) end "
     "if t~='2' and t~='254' then "
@@ -272,7 +278,8 @@ static const char  ngx_d4_script_kicks[] =
 /*
  * metadata; worker[, sid, uuid, type] -> 1, or 0: the worker lives
  *
- * Without a sid: the worker goes, unless a session of it was found since.
+ * Without a sid: the worker goes, unless a session of it was found since.  The
+ * session's hash stays for a while, should its worker only have slept.
  */
 
 static const char  ngx_d4_script_reap[] =
@@ -282,7 +289,11 @@ static const char  ngx_d4_script_reap[] =
     "if sid then "
         "local ck='d4:claim:'..t..':'..u "
         "if redis.call('GET',ck)==sid..' '..w then redis.call('DEL',ck) end "
-        "redis.call('DEL','d4:session:'..sid) "
+        "local sk='d4:session:'..sid "
+        "if redis.call('TYPE',sk).ok=='hash' then "
+            "redis.call('HSET',sk,'state','ended') "
+            "redis.call('EXPIRE',sk,600) "
+        "else redis.call('DEL',sk) end "
         "redis.call('SREM',k,sid) "
     "elseif redis.call('TYPE',k).ok~='set' then "
         "redis.call('DEL',k) "

@@ -231,7 +231,6 @@ ngx_d4_session_frame(ngx_d4_session_t *s, d4_header_t *h, ngx_uint_t authentic)
 
     if (s->stage == NGX_D4_STAGE_FIRST) {
         s->stage = NGX_D4_STAGE_CLAIM;
-        s->claim_until = ngx_current_msec + NGX_D4_CLAIM_WAIT;
 
         ngx_d4_session_work(s);
 
@@ -321,9 +320,25 @@ ngx_d4_session_close(ngx_d4_session_t *s, d4_end_t reason)
 
     ngx_d4_session_unfavour(s);
 
+    ngx_d4_session_yield(s);
+
     /* not from within the caller's own call into the session */
 
     ngx_d4_session_dirty(s);
+}
+
+
+/*
+ * Nothing will come from its sensor any more, though it may have something to
+ * store: it gives way to a session of which this is not so.
+ */
+
+void
+ngx_d4_session_yield(ngx_d4_session_t *s)
+{
+    if (s->node) {
+        s->node->last = 0;
+    }
 }
 
 

@@ -138,6 +138,7 @@ struct ngx_d4_session_s {
     unsigned                 answer_replaced:1;
     unsigned                 recheck:1;
     unsigned                 claiming:1;
+    unsigned                 waiting:1;    /* until claim_until */
     unsigned                 reclaim:1;
     unsigned                 begin:1;
     unsigned                 beginning:1;
@@ -181,6 +182,9 @@ void ngx_d4_session_end(ngx_d4_session_t *s, d4_end_t reason);
 ngx_uint_t ngx_d4_session_unref(ngx_d4_session_t *s);
 
 void ngx_d4_session_free(ngx_d4_session_t *s);
+
+/* lets a newcomer have the slot */
+void ngx_d4_session_yield(ngx_d4_session_t *s);
 
 /* a fresh sid */
 void ngx_d4_session_name(ngx_d4_session_t *s);

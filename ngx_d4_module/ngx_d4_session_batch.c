@@ -505,7 +505,7 @@ ngx_d4_session_renew(ngx_d4_session_t *s)
 
     s->recreate = 1;
     s->begin = 1;
-    s->reclaim = !s->closed;
+    s->reclaim = 1;
     s->backlog = 0;
 }
 

@@ -602,6 +602,11 @@ ngx_d4_session_busy(ngx_d4_session_t *s, redisReply **e)
         return;
     }
 
+    if (!s->waiting) {
+        s->waiting = 1;
+        s->claim_until = ngx_current_msec + NGX_D4_CLAIM_WAIT;
+    }
+
     if ((ngx_msec_int_t) (s->claim_until - ngx_current_msec) > 0) {
         ngx_d4_session_hold(s, NGX_D4_CLAIM_RETRY);
         return;

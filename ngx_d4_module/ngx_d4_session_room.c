@@ -204,6 +204,8 @@ ngx_d4_session_unfavour(ngx_d4_session_t *s)
 ngx_uint_t
 ngx_d4_session_complete(ngx_d4_session_t *s)
 {
+    ngx_d4_session_yield(s);
+
     s->watched = (s->pending.frames + s->inflight.frames != 0);
 
     return !s->watched;
@@ -214,6 +216,13 @@ ngx_uint_t
 ngx_d4_session_stalled(ngx_d4_session_t *s)
 {
     return s->paused;
+}
+
+
+ngx_uint_t
+ngx_d4_session_held_up(ngx_d4_session_t *s)
+{
+    return s->paused && !s->backlogged;
 }
 
 

@@ -145,7 +145,7 @@ ngx_d4_stat_take(ngx_d4_session_t *s)
 void
 ngx_d4_stat_flush(ngx_d4_session_t *s)
 {
-    if (!s->flushing && !s->renew && ngx_d4_stat_take(s)) {
+    if (!s->flushing && !s->renew && !s->reclaim && ngx_d4_stat_take(s)) {
         ngx_d4_stat_send(s, 0);
     }
 }
@@ -286,7 +286,8 @@ ngx_d4_session_finish(ngx_d4_session_t *s)
     }
 
     if (s->pending.frames || s->inflight.frames || s->sending || s->look
-        || s->renew || s->recreate || s->begin || s->beginning || s->claiming
+        || s->renew || s->recreate || s->begin || s->beginning || s->reclaim
+        || s->claiming
         || s->flushing || s->finishing || ngx_d4_session_held(s))
     {
         return;

@@ -16,7 +16,10 @@
 
 #define NGX_STREAM_D4_BUFFER   65536
 #define NGX_STREAM_D4_READS    16      /* before others have their turn */
-#define NGX_STREAM_D4_KICK     500     /* ms at most to drain who is kicked */
+#define NGX_STREAM_D4_BRIEF    500     /* ms at most to drain who has to go */
+
+#define ngx_stream_d4_brief(reason)                                           \
+    ((reason) == D4_END_KICKED || (reason) == D4_END_REPLACED)
 
 
 static void ngx_stream_d4_answered(void *data, d4_end_t end);
@@ -37,6 +40,7 @@ static ngx_int_t ngx_stream_d4_wait(ngx_stream_d4_ctx_t *ctx);
 static void ngx_stream_d4_event(void *data, ngx_d4_event_t event,
     d4_end_t reason);
 static void ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
+static void ngx_stream_d4_drain_timer(ngx_stream_d4_ctx_t *ctx);
 static void ngx_stream_d4_close_notify(ngx_connection_t *c);
 static void ngx_stream_d4_end(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
 static void ngx_stream_d4_release(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
@@ -212,6 +216,16 @@ ngx_stream_d4_deadline(ngx_event_t *ev)
     c = ev->data;
     ctx = ngx_stream_get_module_ctx((ngx_stream_session_t *) c->data,
                                     ngx_stream_d4_module);
+
+    if (ctx->draining && !ctx->eof
+        && ctx->d4 && ngx_d4_session_held_up(ctx->d4))
+    {
+
+        /* what waits in the socket waits for Redis, not for the sensor */
+
+        ngx_stream_d4_drain_timer(ctx);
+        return;
+    }
 
     if (ctx->draining || ctx->eof) {
         ngx_stream_d4_end(ctx, ctx->end);
@@ -585,7 +599,7 @@ ngx_stream_d4_event(void *data, ngx_d4_event_t event, d4_end_t reason)
 
     if (event == NGX_D4_END) {
 
-        if (reason == D4_END_KICKED && ctx->live && !ctx->eof) {
+        if (ngx_stream_d4_brief(reason) && ctx->live && !ctx->eof) {
             ngx_stream_d4_drain(ctx, reason);
             ngx_post_event(c->read, &ngx_posted_events);
             return;
@@ -620,8 +634,7 @@ ngx_stream_d4_event(void *data, ngx_d4_event_t event, d4_end_t reason)
 static void
 ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
 {
-    ngx_connection_t          *c;
-    ngx_stream_d4_srv_conf_t  *dscf;
+    ngx_connection_t  *c;
 
     if (ctx->draining) {
         return;
@@ -639,15 +652,24 @@ ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
                              ngx_shutdown_socket_n " failed");
     }
 
+    ngx_stream_d4_drain_timer(ctx);
+}
+
+
+static void
+ngx_stream_d4_drain_timer(ngx_stream_d4_ctx_t *ctx)
+{
+    ngx_stream_d4_srv_conf_t  *dscf;
+
+    dscf = ngx_stream_get_module_srv_conf(ctx->session, ngx_stream_d4_module);
+
     if (ctx->deadline.timer_set) {
         ngx_del_timer(&ctx->deadline);
     }
 
-    dscf = ngx_stream_get_module_srv_conf(ctx->session, ngx_stream_d4_module);
-
     ngx_add_timer(&ctx->deadline,
-                  reason == D4_END_KICKED
-                  ? ngx_min(dscf->drain_timeout, NGX_STREAM_D4_KICK)
+                  ngx_stream_d4_brief(ctx->end)
+                  ? ngx_min(dscf->drain_timeout, NGX_STREAM_D4_BRIEF)
                   : dscf->drain_timeout);
 }
 

@@ -5,8 +5,8 @@
 
 
 /*
- * The sockets that sensors come to: a warning where TLS was forgotten, and
- * keepalive where nothing was said of it, because a sensor that is gone
+ * The sockets that sensors come to: no UDP, a warning where TLS was forgotten,
+ * and keepalive where nothing was said of it, because a sensor that is gone
  * without a word must be noticed within a minute.
  */
 
@@ -19,14 +19,14 @@
 #define NGX_STREAM_D4_KEEPCNT    3
 
 
-static void ngx_stream_d4_check_listen(ngx_conf_t *cf, void **srv_conf,
-    struct sockaddr *sa, ngx_str_t *name, ngx_uint_t ssl);
+static ngx_int_t ngx_stream_d4_check_listen(ngx_conf_t *cf, void **srv_conf,
+    struct sockaddr *sa, ngx_str_t *name, int type, ngx_uint_t ssl);
 static ngx_uint_t ngx_stream_d4_is_local(struct sockaddr *sa);
 
 
 #if (nginx_version >= 1025005)
 
-void
+ngx_int_t
 ngx_stream_d4_check_listens(ngx_conf_t *cf)
 {
     ngx_uint_t                    i, j;
@@ -37,7 +37,7 @@ ngx_stream_d4_check_listens(ngx_conf_t *cf)
     cmcf = ngx_stream_conf_get_module_main_conf(cf, ngx_stream_core_module);
 
     if (cmcf->ports == NULL) {
-        return;
+        return NGX_OK;
     }
 
     port = cmcf->ports->elts;
@@ -46,18 +46,24 @@ ngx_stream_d4_check_listens(ngx_conf_t *cf)
         addr = port[i].addrs.elts;
 
         for (j = 0; j < port[i].addrs.nelts; j++) {
-            ngx_stream_d4_check_listen(cf,
+            if (ngx_stream_d4_check_listen(cf,
                                        addr[j].default_server->ctx->srv_conf,
                                        addr[j].opt.sockaddr,
                                        &addr[j].opt.addr_text,
-                                       addr[j].opt.ssl);
+                                       addr[j].opt.type, addr[j].opt.ssl)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
         }
     }
+
+    return NGX_OK;
 }
 
 #else
 
-void
+ngx_int_t
 ngx_stream_d4_check_listens(ngx_conf_t *cf)
 {
     ngx_uint_t                    i;
@@ -68,26 +74,45 @@ ngx_stream_d4_check_listens(ngx_conf_t *cf)
     ls = cmcf->listen.elts;
 
     for (i = 0; i < cmcf->listen.nelts; i++) {
-        ngx_stream_d4_check_listen(cf, ls[i].ctx->srv_conf, ls[i].sockaddr,
-                                   &ls[i].addr_text, ls[i].ssl);
+        if (ngx_stream_d4_check_listen(cf, ls[i].ctx->srv_conf, ls[i].sockaddr,
+                                       &ls[i].addr_text, ls[i].type,
+                                       ls[i].ssl)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
+
+    return NGX_OK;
 }
 
 #endif
 
 
-static void
+static ngx_int_t
 ngx_stream_d4_check_listen(ngx_conf_t *cf, void **srv_conf,
-    struct sockaddr *sa, ngx_str_t *name, ngx_uint_t ssl)
+    struct sockaddr *sa, ngx_str_t *name, int type, ngx_uint_t ssl)
 {
     ngx_stream_d4_srv_conf_t  *dscf;
 
     dscf = srv_conf[ngx_stream_d4_module.ctx_index];
 
-    if (dscf->enable && !ssl && !ngx_stream_d4_is_local(sa)) {
+    if (!dscf->enable) {
+        return NGX_OK;
+    }
+
+    if (type != SOCK_STREAM) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"d4 on\" cannot listen on %V with udp", name);
+        return NGX_ERROR;
+    }
+
+    if (!ssl && !ngx_stream_d4_is_local(sa)) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "\"d4 on\" listens on %V without TLS", name);
     }
+
+    return NGX_OK;
 }
 
 

@@ -380,9 +380,7 @@ ngx_stream_d4_init(ngx_conf_t *cf)
 #endif
     }
 
-    ngx_stream_d4_check_listens(cf);
-
-    return NGX_OK;
+    return ngx_stream_d4_check_listens(cf);
 }
 
 

@@ -63,7 +63,7 @@ ngx_int_t ngx_stream_d4_access_handler(ngx_stream_session_t *s);
 void ngx_stream_d4_handler(ngx_stream_session_t *s);
 ngx_int_t ngx_stream_d4_log_handler(ngx_stream_session_t *s);
 
-void ngx_stream_d4_check_listens(ngx_conf_t *cf);
+ngx_int_t ngx_stream_d4_check_listens(ngx_conf_t *cf);
 void ngx_stream_d4_keepalive(ngx_connection_t *c);
 
 ngx_int_t ngx_stream_d4_add_variables(ngx_conf_t *cf);

@@ -56,7 +56,7 @@ sub consume {
 
     poll_until($seconds, sub {
         for my $key ($streams->keys('stream:8:*')) {
-            my $entries = $streams->cmd('XRANGE', $key, '-', '+', 'COUNT', 50);
+            my $entries = $streams->cmd('XRANGE', $key, '-', '+', 'COUNT', 200);
 
             push @numbers, map { (split ' ', { @{ $_->[1] } }->{message})[1] }
                 @$entries;
@@ -84,7 +84,7 @@ sub stalls {
 
     # longer than the frame timeout, with a frame cut in the middle
 
-    poll_until(2, sub { !$load->running }, 0.1);
+    poll_until(1.3, sub { !$load->running }, 0.1);
     ok($load->running, "$name: the sensor waits");
 
     return $load;
@@ -114,7 +114,7 @@ my $uuid = '00000000000040008000000000000000';
 
 $metadata->cmd('HSET', 'stream_max_size_by_uuid', $uuid, 100);
 goes_on('100 entries', stalls('100 entries', 100, 150, uuid => $uuid,
-                              frames => 1500, size => 16384));
+                              frames => 1000, size => 16384));
 
 # a limit of 1, sizes mixed
 
@@ -130,7 +130,7 @@ goes_on('bytes', stalls('bytes', 30, 50, frames => 300, size => 100_000));
 # bytes of many small frames: what Redis needs for them counts, or not, but
 # the limit holds within a factor of two
 
-goes_on('small frames', stalls('small frames', 2000, 10000, frames => 40000,
+goes_on('small frames', stalls('small frames', 2000, 10000, frames => 20000,
                                size => 1000));
 
 

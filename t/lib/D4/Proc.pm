@@ -182,18 +182,24 @@ sub children {
 }
 
 
+# A file's contents, '' if there is none.
+
+sub slurp {
+    my ($name) = @_;
+
+    open(my $fh, '<', $name) or return '';
+    local $/;
+
+    return <$fh> // '';
+}
+
+
 # Resident memory in bytes.
 
 sub rss {
     my ($pid) = @_;
 
-    open(my $fh, '<', "/proc/$pid/status") or return;
-
-    while (<$fh>) {
-        return $1 * 1024 if /^VmRSS:\s+(\d+) kB/;
-    }
-
-    return;
+    return slurp("/proc/$pid/status") =~ /^VmRSS:\s+(\d+) kB/m ? $1 * 1024 : 0;
 }
 
 

@@ -117,10 +117,7 @@ sub write_file {
 sub read_file {
     my ($self, $name) = @_;
 
-    open(my $fh, '<', "$self->{dir}/$name") or return '';
-    local $/;
-
-    return <$fh> // '';
+    return D4::Proc::slurp("$self->{dir}/$name");
 }
 
 
@@ -281,6 +278,10 @@ sub config {
     my $listen = $self->{listen} // '';
     my %more = map { $_ => $self->{$_} // '' } qw(main d4 stream server);
 
+    my ($files) = D4::Proc::slurp('/proc/self/limits')
+        =~ /^Max open files\s+\d+\s+(\d+)/m;
+    $files = 8192 if !$files || $files > 8192;
+
     $more{server} .= ' d4_backlog_size 100g;'
         if LONG && $more{server} !~ /d4_backlog_size/;
 
@@ -301,7 +302,7 @@ $user
 daemon $daemon;
 worker_processes $self->{workers};
 worker_shutdown_timeout $self->{shutdown};
-worker_rlimit_nofile 8192;
+worker_rlimit_nofile $files;
 pid nginx.pid;
 lock_file nginx.lock;
 error_log logs/error.log $level;
