@@ -38,6 +38,10 @@ use constant {
 
 my %DB = (metadata => 0, users => 1, queues => 2, cache => 3, streams => 4);
 
+# a path of a unix socket has 107 characters at most
+
+my $tmp = $ENV{TMPDIR} && length $ENV{TMPDIR} < 60 ? $ENV{TMPDIR} : '/tmp';
+
 my $owner = $$;
 my @instances;
 
@@ -82,7 +86,7 @@ sub new {
                              || dirname(__FILE__) . '/../../../build'),
         allowed  => [],
         %opt,
-        dir      => File::Temp::tempdir('d4t-XXXXXX', DIR => '/tmp'),
+        dir      => File::Temp::tempdir('d4t-XXXXXX', DIR => $tmp),
     }, $class;
 
     chmod(0755, $self->{dir});
