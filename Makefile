@@ -28,8 +28,9 @@ help:
 
 # Debian packages
 
-BUILD_PACKAGES = gcc libc6-dev libhiredis-dev libssl-dev uuid-dev nginx \
-                 libnginx-mod-stream $(if $(NGINX_SRC),,nginx-dev)
+BUILD_PACKAGES = gcc libc6-dev libhiredis-dev libssl-dev uuid-dev \
+                 libjansson-dev zlib1g-dev nginx libnginx-mod-stream \
+                 $(if $(NGINX_SRC),,nginx-dev)
 RUN_PACKAGES   = redis-server openssl tcpdump curl
 TEST_PACKAGES  = libcmocka-dev clang libclang-rt-dev perl \
                  libio-socket-ssl-perl gcc-s390x-linux-gnu \
@@ -60,7 +61,8 @@ QUIET = $(if $(filter 1,$(V)),,-s)
 JOBS  = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 C_FLAGS  = -std=gnu11 $(OPTIMIZE) $(SAN) -Wall -Wextra -Werror \
-           -I. -Ingx_d4_module -Ingx_d4_module/protocol -Isensor $(CFLAGS)
+           -I. -Ingx_d4_module -Ingx_d4_module/protocol \
+           -Ingx_d4_module/storage -Isensor $(CFLAGS)
 LD_FLAGS = -Wl,-z,relro -Wl,-z,now $(SAN) $(LDFLAGS)
 
 
@@ -69,7 +71,7 @@ LD_FLAGS = -Wl,-z,relro -Wl,-z,now $(SAN) $(LDFLAGS)
 # which an ordinary user may not do there.
 
 MODULES  = ngx_d4_module.so ngx_stream_d4_module.so
-HEADERS  = $(wildcard ngx_d4_module/*.h ngx_d4_module/protocol/*.h)
+HEADERS  = $(wildcard ngx_d4_module/*.h ngx_d4_module/*/*.h)
 
 # when this changes, everything is configured again
 $(B)/nginx/inputs: FORCE
@@ -77,7 +79,8 @@ $(B)/nginx/inputs: FORCE
 	@{ echo "$(abspath $(NGINX_SRC)) $(NGINX_FLAGS)"; \
 	   [ -n "$(NGINX_SRC)" ] || dpkg-query -W nginx-dev 2>&1; \
 	   echo "$(CC) $(SAN) $(CFLAGS) $(LDFLAGS)"; \
-	   echo "$(HEADERS)"; } > $@.new
+	   echo "$(HEADERS) $(wildcard ngx_d4_module/*.c ngx_d4_module/*/*.c)"; \
+	} > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(B)/nginx/Makefile: $(B)/nginx/inputs config conf/configure.sh
@@ -100,7 +103,7 @@ modules: $(B)/nginx/Makefile
 
 # Plain C: the client, test programs, tools
 
-PROTOCOL := $(wildcard ngx_d4_module/protocol/*.c)
+PROTOCOL := $(wildcard ngx_d4_module/protocol/*.c ngx_d4_module/storage/*.c)
 SENSOR   := $(wildcard sensor/*.c)
 UNIT     := $(wildcard t/unit/test_*.c)
 TOOLS    := $(wildcard t/tools/*.c t/bench/*.c)
@@ -139,13 +142,14 @@ $(B)/d4: $(call objects,sensor/d4.c) $(B)/libsensor.a $(B)/libprotocol.a
 $(B)/t/unit/%: $(B)/c/t/unit/%.o $(B)/libsensor.a $(B)/libprotocol.a
 	@mkdir -p $(@D)
 	@echo "  ld $@"
-	$(Q)$(CC) $(LD_FLAGS) -o $@ $^ -lcmocka -lssl -lcrypto -luuid
+	$(Q)$(CC) $(LD_FLAGS) -o $@ $^ -lcmocka -lssl -lcrypto -luuid -ljansson \
+	    -lz
 
 define tool
 $(B)/t/$(notdir $(1)): $(B)/c/$(1).o $(B)/libprotocol.a
 	@mkdir -p $$(@D)
 	@echo "  ld $$@"
-	$(Q)$$(CC) $$(LD_FLAGS) -o $$@ $$^ -lssl -lcrypto -lpthread
+	$(Q)$$(CC) $$(LD_FLAGS) -o $$@ $$^ -lssl -lcrypto -ljansson -lz -lpthread
 endef
 
 $(foreach source,$(TOOLS:.c=),$(eval $(call tool,$(source))))
@@ -156,7 +160,7 @@ build/t/fuzz/%: t/fuzz/%.c $(PROTOCOL) $(HEADERS) Makefile
 	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined -Wall -Wextra -Werror \
 	    -I. -Ingx_d4_module -Ingx_d4_module/protocol \
-	    -o $@ $< $(PROTOCOL) -lcrypto
+	    -Ingx_d4_module/storage -o $@ $< $(PROTOCOL) -lcrypto -ljansson -lz
 
 .SECONDARY:
 -include $(shell find $(B)/c -name '*.d' 2>/dev/null)

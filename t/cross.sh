@@ -15,7 +15,8 @@ cd "$(dirname "$0")/.."
 
 arch=s390x
 triplet=$arch-linux-gnu
-packages="libssl-dev libssl3 uuid-dev libuuid1 libcmocka-dev libcmocka0"
+packages="libssl-dev libssl3 uuid-dev libuuid1 libcmocka-dev libcmocka0
+    libjansson-dev libjansson4 zlib1g-dev zlib1g"
 
 top=$PWD/build/cross
 root=$top/root
@@ -79,7 +80,7 @@ apt() {
 fetch() {
     local deb
 
-    [ -e "$root/complete" ] && return 0
+    [ "$(cat "$root/complete" 2> /dev/null)" = "$packages" ] && return 0
 
     rm -rf "$top/apt" "$top/deb" "$root"
     mkdir -p "$top"/apt/{state/lists/partial,cache/archives/partial,log} \
@@ -93,7 +94,7 @@ fetch() {
         dpkg-deb -x "$deb" "$root" || return 1
     done
 
-    touch "$root/complete"
+    echo "$packages" > "$root/complete"
 }
 
 
@@ -102,7 +103,7 @@ compile() {
 
     objects=()
 
-    for source in ngx_d4_module/protocol/*.c sensor/*.c; do
+    for source in ngx_d4_module/{protocol,storage}/*.c sensor/*.c; do
         object=$top/o/${source%.c}.o
         mkdir -p "$(dirname "$object")"
         $triplet-gcc "${cflags[@]}" -c -o "$object" "$source" || return 1
@@ -131,7 +132,7 @@ file_is_big_endian() {
 
 unit() {
     $triplet-gcc "${cflags[@]}" -L"$lib" -o "$top/$1" "t/unit/$1.c" \
-        "${objects[@]}" -lcmocka -lssl -lcrypto -luuid || return 1
+        "${objects[@]}" -lcmocka -lssl -lcrypto -luuid -ljansson -lz || return 1
 
     timeout 120 qemu-$arch -L /usr/$triplet -E LD_LIBRARY_PATH="$lib" \
         -E CMOCKA_MESSAGE_OUTPUT=TAP "$top/$1"
@@ -145,7 +146,7 @@ client() {
 
 # an emulated process cannot be short of memory
 cflags=(-std=gnu11 -O2 -DNOMEM_POSSIBLE=0 -Wall -Wextra -Werror -I. -Ingx_d4_module
-        -Ingx_d4_module/protocol -Isensor
+        -Ingx_d4_module/protocol -Ingx_d4_module/storage -Isensor
         -isystem "$root/usr/include" -isystem "$root/usr/include/$triplet")
 objects=()
 
