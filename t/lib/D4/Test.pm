@@ -46,11 +46,23 @@ my $owner = $$;
 my @instances;
 
 
-sub free_port {
-    my $sock = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
-        or die "no free port: $!";
+# A port of 127.0.0.1 that nobody has.  With $max, one not above it: a Redis
+# cluster also needs the port 10000 further on.
 
-    return $sock->sockport;
+sub free_port {
+    my ($max) = @_;
+    my (@taken, $sock);
+
+    for (1 .. 1000) {
+        $sock = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
+            or die "no free port: $!";
+
+        return $sock->sockport if !$max || $sock->sockport <= $max;
+
+        push @taken, $sock;
+    }
+
+    die "no free port up to $max";
 }
 
 
