@@ -7,6 +7,7 @@
 #include "d4_batch.h"
 #include "d4_uuid.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 
@@ -16,6 +17,9 @@
  */
 #define D4_BATCH_TEXT     256
 #define D4_BATCH_WORD     64           /* one key or id */
+
+#define D4_BATCH_XADD     11           /* words of an entry's command */
+#define D4_BATCH_TAIL     6            /* of them behind the payload */
 
 /* appends a literal, without its final zero, at p */
 #define d4_put(p, s)                                                          \
@@ -36,6 +40,8 @@ static int d4_cursor_byte(d4_cursor_t *c);
 static size_t d4_cursor_number(d4_cursor_t *c);
 static void d4_cursor_skip(d4_cursor_t *c, size_t n);
 static size_t d4_cursor_read(d4_cursor_t *c, char *out, size_t n);
+static void d4_cursor_word(d4_cursor_t *c, char *out);
+static void d4_cursor_words(d4_cursor_t *c, size_t n);
 static void d4_cursor_write(d4_cursor_t *c, const char *p, size_t n);
 static void d4_rekey_command(d4_cursor_t *c, const char *from,
     const char *to);
@@ -335,6 +341,102 @@ d4_batch_clear(d4_batch_t *b)
 }
 
 
+void
+d4_payloads_init(d4_payloads_t *it, const d4_batch_t *b)
+{
+    memset(it, 0, sizeof(d4_payloads_t));
+    it->block = b->out.first;
+}
+
+
+int
+d4_payloads_entry(d4_payloads_t *it)
+{
+    char         word[D4_BATCH_WORD], *p;
+    size_t       argc;
+    d4_cursor_t  c;
+
+    c.block = it->block;
+    c.pos = it->pos;
+
+    if (it->words) {
+        d4_cursor_skip(&c, it->left + 2);
+        d4_cursor_words(&c, it->words);
+        it->words = 0;
+        it->left = 0;
+    }
+
+    while (d4_cursor_byte(&c) == '*') {
+        argc = d4_cursor_number(&c);
+
+        d4_cursor_word(&c, word);
+
+        if (memcmp(word, "XADD", sizeof("XADD")) != 0) {
+            d4_cursor_words(&c, argc - 1);
+            continue;
+        }
+
+        d4_cursor_word(&c, word);                          /* the key */
+        it->type = (unsigned) strtoul(word + sizeof("stream:") - 1, NULL, 10);
+
+        if (argc == D4_BATCH_XADD + 1) {
+            d4_cursor_words(&c, 1);                        /* NOMKSTREAM */
+        }
+
+        d4_cursor_word(&c, word);                          /* the id */
+        it->ms = strtoull(word, &p, 10);
+        it->n = strtoull(p + 1, NULL, 10);
+
+        d4_cursor_words(&c, 1);                            /* message */
+
+        d4_cursor_skip(&c, 1);
+        it->size = d4_cursor_number(&c);
+        it->left = it->size;
+        it->words = D4_BATCH_TAIL;
+        it->block = c.block;
+        it->pos = c.pos;
+
+        return 1;
+    }
+
+    it->block = NULL;
+
+    return 0;
+}
+
+
+size_t
+d4_payloads_piece(d4_payloads_t *it, const uint8_t **p, size_t max)
+{
+    size_t  n;
+
+    if (it->left == 0) {
+        return 0;
+    }
+
+    while (it->pos == it->block->used) {
+        it->block = it->block->next;
+        it->pos = 0;
+    }
+
+    n = it->block->used - it->pos;
+
+    if (n > it->left) {
+        n = it->left;
+    }
+
+    if (n > max) {
+        n = max;
+    }
+
+    *p = it->block->data + it->pos;
+    it->pos += (uint32_t) n;
+    it->left -= n;
+
+    return n;
+}
+
+
 static char *
 d4_put_number(char *p, uint64_t n)
 {
@@ -443,6 +545,38 @@ d4_cursor_read(d4_cursor_t *c, char *out, size_t n)
     }
 
     return i;
+}
+
+
+/* Reads a whole word of fewer than D4_BATCH_WORD bytes, ended with a zero. */
+
+static void
+d4_cursor_word(d4_cursor_t *c, char *out)
+{
+    size_t  len, n;
+
+    d4_cursor_skip(c, 1);                                  /* the '$' */
+
+    len = d4_cursor_number(c);
+    n = (len < D4_BATCH_WORD) ? len : D4_BATCH_WORD - 1;
+
+    n = d4_cursor_read(c, out, n);
+    out[n] = '\0';
+
+    d4_cursor_skip(c, len - n + 2);
+}
+
+
+static void
+d4_cursor_words(d4_cursor_t *c, size_t n)
+{
+    size_t  len;
+
+    while (n--) {
+        d4_cursor_skip(c, 1);
+        len = d4_cursor_number(c);
+        d4_cursor_skip(c, len + 2);
+    }
 }
 
 

@@ -89,6 +89,31 @@ void d4_batch_rekey(d4_batch_t *b, const char *from, const char *to);
 void d4_batch_clear(d4_batch_t *b);
 
 
+/* Goes through the payloads of the whole frames that a batch holds. */
+
+typedef struct {
+    d4_block_t  *block;
+    uint32_t     pos;
+    uint32_t     words;                /* of the entry, behind its payload */
+    size_t       left;                 /* bytes of the payload to come */
+    size_t       size;                 /* of the payload */
+    uint64_t     ms;                   /* the entry's id */
+    uint64_t     n;
+    unsigned     type;                 /* of its stream */
+} d4_payloads_t;
+
+void d4_payloads_init(d4_payloads_t *it, const d4_batch_t *b);
+
+/* On to the next entry: 1, or 0 when there is none. */
+int d4_payloads_entry(d4_payloads_t *it);
+
+/*
+ * The next piece of the entry's payload, in place, at most max bytes: its
+ * length and *p, or 0 when the payload is used up.
+ */
+size_t d4_payloads_piece(d4_payloads_t *it, const uint8_t **p, size_t max);
+
+
 #pragma GCC visibility pop
 
 #endif /* _D4_BATCH_H_INCLUDED_ */

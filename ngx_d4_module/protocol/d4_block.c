@@ -151,6 +151,28 @@ d4_blocks_split(d4_blocks_t *b, const d4_mark_t *m, d4_blocks_t *dst)
 
 
 void
+d4_blocks_join(d4_blocks_t *dst, d4_blocks_t *src)
+{
+    if (src->first == NULL) {
+        return;
+    }
+
+    if (dst->last != NULL) {
+        dst->last->next = src->first;
+
+    } else {
+        dst->first = src->first;
+    }
+
+    dst->last = src->last;
+    dst->bytes += src->bytes;
+    dst->held += src->held;
+
+    d4_blocks_init(src, src->pool);
+}
+
+
+void
 d4_blocks_free(d4_blocks_t *b)
 {
     d4_block_t  *block;

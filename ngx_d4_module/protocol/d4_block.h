@@ -76,6 +76,9 @@ void d4_blocks_rewind(d4_blocks_t *b, const d4_mark_t *m);
  */
 int d4_blocks_split(d4_blocks_t *b, const d4_mark_t *m, d4_blocks_t *dst);
 
+/* Moves what src holds behind what dst holds; both are of one pool. */
+void d4_blocks_join(d4_blocks_t *dst, d4_blocks_t *src);
+
 /* Gives all blocks back to the pool; the buffer is empty and usable again. */
 void d4_blocks_free(d4_blocks_t *b);
 

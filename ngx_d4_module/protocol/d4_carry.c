@@ -1,4 +1,9 @@
 
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
 #include "d4_carry.h"
 
 #include <stdlib.h>
