@@ -93,6 +93,7 @@ typedef struct {
 
     ngx_d4_redis_t          *metadata;
     ngx_d4_redis_t          *streams;
+    ngx_d4_redis_t          *queues;        /* NULL: not configured */
 
     u_char                   name[NGX_MAXHOSTNAMELEN + 48];
     ngx_str_t                id;            /* <host>:<pid>:<nonce> */

@@ -23,6 +23,7 @@ static ngx_int_t ngx_d4_init_process(ngx_cycle_t *cycle);
 static void ngx_d4_exit_process(ngx_cycle_t *cycle);
 static void ngx_d4_metadata_state(ngx_d4_redis_t *rd, ngx_uint_t up);
 static void ngx_d4_streams_state(ngx_d4_redis_t *rd, ngx_uint_t up);
+static void ngx_d4_queues_state(ngx_d4_redis_t *rd, ngx_uint_t up);
 static void ngx_d4_tick(ngx_event_t *ev);
 static ngx_uint_t ngx_d4_overdue(void);
 
@@ -211,6 +212,15 @@ ngx_d4_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    if (conf->redis[NGX_D4_REDIS_QUEUES].sockaddr != NULL) {
+        w->queues = ngx_d4_redis_open(&conf->redis[NGX_D4_REDIS_QUEUES],
+                                      conf->redis_timeout,
+                                      ngx_d4_queues_state, w->log);
+        if (w->queues == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
     w->tick.handler = ngx_d4_tick;
     w->tick.log = w->log;
     w->tick.data = w;                      /* fd: see ngx_d4_worker_t */
@@ -241,6 +251,11 @@ ngx_d4_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_d4_control_done();
+
+    if (w->queues != NULL) {
+        ngx_d4_redis_close(w->queues);
+    }
+
     ngx_d4_redis_close(w->streams);
     ngx_d4_redis_close(w->metadata);
 
@@ -282,6 +297,13 @@ ngx_d4_streams_state(ngx_d4_redis_t *rd, ngx_uint_t up)
         ngx_d4_sessions_look();
     }
 
+    ngx_d4_sessions_work();
+}
+
+
+static void
+ngx_d4_queues_state(ngx_d4_redis_t *rd, ngx_uint_t up)
+{
     ngx_d4_sessions_work();
 }
 
