@@ -45,6 +45,30 @@ typedef struct {
     ngx_int_t                stat_budget;
     time_t                   stat_retention;
     ngx_int_t                refused_max;
+
+    /* the dispatcher */
+    ngx_flag_t               dispatch;
+    ngx_flag_t               adopt_foreign;
+    ngx_str_t                data;         /* ends with a zero */
+    ngx_uint_t               data_access;
+    ngx_uid_t                data_uid;
+    ngx_gid_t                data_gid;
+    ngx_flag_t               data_utc;
+    ngx_flag_t               data_sync;
+    off_t                    data_min_free;
+    time_t                   data_retention;
+    off_t                    data_max;
+    time_t                   rotate_time;
+    off_t                    rotate_size;
+    ngx_int_t                compress_level;
+    ngx_int_t                open_files;
+    size_t                   line_max;
+    size_t                   object_max;
+    ngx_int_t                queue_max;
+    off_t                    queue_max_bytes;
+    time_t                   queue_unread;
+    ngx_thread_pool_t       *data_pool;
+    ngx_thread_pool_t       *compress_pool;
 } ngx_d4_conf_t;
 
 

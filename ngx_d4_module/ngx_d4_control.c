@@ -19,6 +19,7 @@
 
 
 #include "ngx_d4_control.h"
+#include "ngx_d4_dispatch.h"
 
 #include <openssl/rand.h>
 
@@ -85,6 +86,7 @@ ngx_d4_control_init(void)
     w->lease_until = 0;
 
     ngx_d4_poll_init();
+    ngx_d4_adopt_init();
     ngx_d4_reaper_init();
 
     return NGX_OK;
@@ -99,6 +101,10 @@ ngx_d4_control_tick(void)
 
     if (ngx_d4_control.leading) {
         ngx_d4_poll_tick();
+
+        if (ngx_d4_worker.conf->dispatch) {
+            ngx_d4_adopt_tick();
+        }
     }
 
     ngx_d4_reaper_tick();
@@ -130,7 +136,7 @@ ngx_d4_control_done(void)
 
     (void) ngx_d4_redis_command(w->metadata, 2, argv, NULL, NULL);
 
-    if (w->nsessions == 0) {
+    if (w->nsessions == 0 && w->ndispatches == 0) {
         ngx_str_set(&argv[0], "SREM");
         ngx_str_set(&argv[1], "d4:workers");
         argv[2] = w->id;
@@ -448,6 +454,11 @@ ngx_d4_control_message(ngx_str_t *message)
 
     if (ngx_d4_is(verb, "block")) {
         ngx_d4_registry_mark(NULL, NULL);
+        return;
+    }
+
+    if (ngx_d4_is(verb, "queues")) {
+        (void) ngx_atomic_fetch_add(&ngx_d4_worker.shared->queues, 1);
         return;
     }
 

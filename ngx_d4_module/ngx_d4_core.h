@@ -51,6 +51,18 @@ typedef struct {
 } ngx_d4_node_t;
 
 
+/* what the dispatcher counts, for each type */
+typedef enum {
+    NGX_D4_COUNT_FILES = 0,            /* closed */
+    NGX_D4_COUNT_BYTES,                /* written to files */
+    NGX_D4_COUNT_ELEMENTS,
+    NGX_D4_COUNT_DROPPED,              /* elements, by full queues */
+    NGX_D4_COUNT_ERRORS,               /* records that were none */
+    NGX_D4_COUNT_REJECTED,             /* sessions of an incorrect type */
+    NGX_D4_COUNT_N
+} ngx_d4_count_id_t;
+
+
 typedef struct {
     uint32_t                 magic;
     uint32_t                 layout;
@@ -65,6 +77,8 @@ typedef struct {
     ngx_atomic_t             frames;
     ngx_atomic_t             bytes;
     ngx_atomic_t             unlisted;      /* sessions without a slot */
+    ngx_atomic_t             queues;        /* moves when queues were changed */
+    ngx_atomic_t             dispatch[256][NGX_D4_COUNT_N];
     uint32_t                 nodes_max;
     uint32_t                 nodes_used;
     uint32_t                 nodes_top;     /* slots ever used */
@@ -101,6 +115,9 @@ typedef struct {
 
     ngx_queue_t              sessions;      /* ngx_d4_session_t.queue */
     ngx_uint_t               nsessions;
+    ngx_queue_t              dispatches;    /* ngx_d4_dispatch_t.queue */
+    ngx_uint_t               ndispatches;
+    ngx_uint_t               nreading;      /* of them, from streams */
     d4_pool_t                pool;
 
     ngx_event_t              tick;
@@ -157,8 +174,25 @@ typedef enum {
     NGX_D4_SCRIPT_SEED,
     NGX_D4_SCRIPT_KICKS,
     NGX_D4_SCRIPT_REAP,
-    NGX_D4_SCRIPT_N
+
+    /* ngx_d4_dispatch_scripts.c, in its order */
+    NGX_D4_SCRIPT_OPEN,
+    NGX_D4_SCRIPT_NAME,
+    NGX_D4_SCRIPT_COMMIT,
+    NGX_D4_SCRIPT_PUSHED,
+    NGX_D4_SCRIPT_TAKE,
+    NGX_D4_SCRIPT_FORGET,
+    NGX_D4_SCRIPT_MAKE,
+    NGX_D4_SCRIPT_SEAL,
+    NGX_D4_SCRIPT_DROP,
+    NGX_D4_SCRIPT_QUEUES,
+    NGX_D4_SCRIPT_EXTEND,
+    NGX_D4_SCRIPT_META
 } ngx_d4_script_t;
+
+extern const ngx_str_t  ngx_d4_dispatch_scripts[];
+
+const ngx_str_t *ngx_d4_script_text(ngx_d4_script_t script);
 
 /* EVAL script 0 argv...; returns as ngx_d4_redis_command(). */
 ngx_int_t ngx_d4_script(ngx_d4_redis_t *rd, ngx_d4_script_t script,
@@ -244,6 +278,43 @@ void ngx_d4_sessions_tick(void);
 
 /* The time to exit is up: logs what could not be stored and drops it. */
 void ngx_d4_sessions_abandon(void);
+
+
+/* The dispatcher (ngx_d4_dispatch.h), as its sessions and the worker see it. */
+
+typedef struct ngx_d4_dispatch_s  ngx_d4_dispatch_t;
+
+void ngx_d4_dispatch_init(void);
+
+/*
+ * For a session that stores frames, which (first 1) are its first, or else
+ * follow others in its stream.  NULL: no memory.
+ */
+ngx_d4_dispatch_t *ngx_d4_dispatch_begin(ngx_d4_session_t *s,
+    ngx_uint_t first);
+
+/*
+ * A batch was stored: it goes on to the dispatcher and is empty afterwards.
+ * NGX_ERROR: no memory, it is as it was.
+ */
+ngx_int_t ngx_d4_dispatch_feed(ngx_d4_dispatch_t *d, d4_batch_t *batch);
+
+/* Without memory for something: begins again from the cursor. */
+void ngx_d4_dispatch_restart(ngx_d4_dispatch_t *d);
+
+/* Bytes and frames of a session that wait to be dispatched. */
+size_t ngx_d4_dispatch_held(ngx_d4_dispatch_t *d, uint64_t *frames);
+
+/* 1 while a record has begun and not ended: only whole records leave. */
+ngx_uint_t ngx_d4_dispatch_within(ngx_d4_dispatch_t *d);
+
+/* The session is over; or it goes on under another sid, and then ends. */
+void ngx_d4_dispatch_ended(ngx_d4_dispatch_t *d);
+void ngx_d4_dispatch_detach(ngx_d4_dispatch_t *d);
+
+void ngx_d4_dispatches_work(void);
+void ngx_d4_dispatches_tick(void);
+void ngx_d4_dispatches_abandon(void);
 
 
 #pragma GCC visibility pop

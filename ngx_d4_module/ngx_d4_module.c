@@ -5,6 +5,7 @@
 
 
 #include "ngx_d4_core.h"
+#include "ngx_d4_dispatch_conf.h"
 
 
 #define NGX_D4_CONF       0x02000000
@@ -19,6 +20,7 @@ static char *ngx_d4_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_d4_redis_role(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_d4_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static ngx_int_t ngx_d4_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_d4_init_process(ngx_cycle_t *cycle);
 static void ngx_d4_exit_process(ngx_cycle_t *cycle);
 static void ngx_d4_metadata_state(ngx_d4_redis_t *rd, ngx_uint_t up);
@@ -37,6 +39,11 @@ static ngx_conf_enum_t  ngx_d4_modes[] = {
 
 static ngx_conf_num_bounds_t  ngx_d4_positive = {
     ngx_conf_check_num_bounds, 1, 1000000000
+};
+
+
+static ngx_conf_num_bounds_t  ngx_d4_level = {
+    ngx_conf_check_num_bounds, 1, 9
 };
 
 
@@ -133,6 +140,139 @@ static ngx_command_t  ngx_d4_commands[] = {
       offsetof(ngx_d4_conf_t, refused_max),
       &ngx_d4_positive },
 
+    { ngx_string("dispatch"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      0,
+      offsetof(ngx_d4_conf_t, dispatch),
+      NULL },
+
+    { ngx_string("adopt_foreign"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      0,
+      offsetof(ngx_d4_conf_t, adopt_foreign),
+      NULL },
+
+    { ngx_string("data"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_d4_data,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("data_access"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE123,
+      ngx_conf_set_access_slot,
+      0,
+      offsetof(ngx_d4_conf_t, data_access),
+      NULL },
+
+    { ngx_string("data_owner"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE12,
+      ngx_d4_data_owner,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("data_utc"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      0,
+      offsetof(ngx_d4_conf_t, data_utc),
+      NULL },
+
+    { ngx_string("data_sync"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      0,
+      offsetof(ngx_d4_conf_t, data_sync),
+      NULL },
+
+    { ngx_string("data_min_free"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_off_slot,
+      0,
+      offsetof(ngx_d4_conf_t, data_min_free),
+      NULL },
+
+    { ngx_string("data_retention"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      0,
+      offsetof(ngx_d4_conf_t, data_retention),
+      NULL },
+
+    { ngx_string("data_max"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_off_slot,
+      0,
+      offsetof(ngx_d4_conf_t, data_max),
+      NULL },
+
+    { ngx_string("rotate_time"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      0,
+      offsetof(ngx_d4_conf_t, rotate_time),
+      NULL },
+
+    { ngx_string("rotate_size"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_off_slot,
+      0,
+      offsetof(ngx_d4_conf_t, rotate_size),
+      NULL },
+
+    { ngx_string("compress_level"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      0,
+      offsetof(ngx_d4_conf_t, compress_level),
+      &ngx_d4_level },
+
+    { ngx_string("open_files"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      0,
+      offsetof(ngx_d4_conf_t, open_files),
+      &ngx_d4_positive },
+
+    { ngx_string("line_max"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      0,
+      offsetof(ngx_d4_conf_t, line_max),
+      NULL },
+
+    { ngx_string("object_max"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      0,
+      offsetof(ngx_d4_conf_t, object_max),
+      NULL },
+
+    { ngx_string("queue_max"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      0,
+      offsetof(ngx_d4_conf_t, queue_max),
+      &ngx_d4_positive },
+
+    { ngx_string("queue_max_bytes"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_off_slot,
+      0,
+      offsetof(ngx_d4_conf_t, queue_max_bytes),
+      NULL },
+
+    { ngx_string("queue_unread"),
+      NGX_D4_CONF|NGX_DIRECT_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      0,
+      offsetof(ngx_d4_conf_t, queue_unread),
+      NULL },
+
       ngx_null_command
 };
 
@@ -150,7 +290,7 @@ ngx_module_t  ngx_d4_module = {
     ngx_d4_commands,                       /* module directives */
     NGX_CORE_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_d4_init_module,                    /* init module */
     ngx_d4_init_process,                   /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -166,6 +306,13 @@ ngx_d4_conf_t *
 ngx_d4_get_conf(ngx_cycle_t *cycle)
 {
     return (ngx_d4_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_d4_module);
+}
+
+
+static ngx_int_t
+ngx_d4_init_module(ngx_cycle_t *cycle)
+{
+    return ngx_d4_data_init(cycle, ngx_d4_get_conf(cycle));
 }
 
 
@@ -195,6 +342,8 @@ ngx_d4_init_process(ngx_cycle_t *cycle)
 
     ngx_queue_init(&w->sessions);
     d4_pool_init(&w->pool, ngx_min(NGX_D4_SPARE_MAX, conf->worker_memory / 8));
+
+    ngx_d4_dispatch_init();
 
     if (ngx_d4_sessions_init() != NGX_OK || ngx_d4_control_init() != NGX_OK) {
         return NGX_ERROR;
@@ -287,6 +436,7 @@ ngx_d4_metadata_state(ngx_d4_redis_t *rd, ngx_uint_t up)
     }
 
     ngx_d4_sessions_work();
+    ngx_d4_dispatches_work();
 }
 
 
@@ -298,13 +448,14 @@ ngx_d4_streams_state(ngx_d4_redis_t *rd, ngx_uint_t up)
     }
 
     ngx_d4_sessions_work();
+    ngx_d4_dispatches_work();
 }
 
 
 static void
 ngx_d4_queues_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 {
-    ngx_d4_sessions_work();
+    ngx_d4_dispatches_work();
 }
 
 
@@ -322,12 +473,15 @@ ngx_d4_tick(ngx_event_t *ev)
 
     ngx_d4_control_tick();
     ngx_d4_sessions_tick();
+    ngx_d4_dispatches_tick();
     ngx_d4_refused_tick();
 
-    ev->cancelable = (w->nsessions == 0 && ngx_d4_refused_pending() == 0);
+    ev->cancelable = (w->nsessions == 0 && w->ndispatches == 0
+                      && ngx_d4_refused_pending() == 0);
 
     if (ngx_exiting && !ev->cancelable && ngx_d4_overdue()) {
         ngx_d4_sessions_abandon();
+        ngx_d4_dispatches_abandon();
         ev->cancelable = 1;
     }
 
@@ -372,6 +526,9 @@ ngx_d4_create_conf(ngx_cycle_t *cycle)
      *     conf->redis[] = { 0 };
      *     conf->default_key = { 0, NULL };
      *     conf->host = { 0, NULL };
+     *     conf->data = { 0, NULL };
+     *     conf->data_pool = NULL;
+     *     conf->compress_pool = NULL;
      */
 
     conf->mode = NGX_CONF_UNSET_UINT;
@@ -382,6 +539,8 @@ ngx_d4_create_conf(ngx_cycle_t *cycle)
     conf->stat_budget = NGX_CONF_UNSET;
     conf->stat_retention = NGX_CONF_UNSET;
     conf->refused_max = NGX_CONF_UNSET;
+
+    ngx_d4_dispatch_create_conf(conf);
 
     return conf;
 }
@@ -402,6 +561,8 @@ ngx_d4_init_conf(ngx_cycle_t *cycle, void *conf)
     ngx_conf_init_value(dcf->stat_budget, 1000);
     ngx_conf_init_value(dcf->stat_retention, 0);
     ngx_conf_init_value(dcf->refused_max, 10000);
+
+    ngx_d4_dispatch_init_conf(dcf);
 
     if (dcf->host.len == 0) {
         dcf->host = cycle->hostname;
@@ -477,7 +638,7 @@ ngx_d4_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    return NGX_CONF_OK;
+    return ngx_d4_dispatch_check_conf(cf, dcf);
 }
 
 

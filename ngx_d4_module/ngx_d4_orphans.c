@@ -15,6 +15,7 @@
 
 
 #include "ngx_d4_control.h"
+#include "ngx_d4_dispatch.h"
 
 
 #define NGX_D4_ORPHANS      64             /* at a time */
@@ -47,6 +48,11 @@ static void ngx_d4_orphans_sid(ngx_d4_orphan_t *o, redisReply *sid);
 static void ngx_d4_orphans_session_handler(void *data, redisReply *reply);
 static ngx_int_t ngx_d4_orphans_parse(ngx_d4_orphan_t *o, redisReply *reply);
 static void ngx_d4_orphans_ended_handler(void *data, redisReply *reply);
+static void ngx_d4_orphans_adopted_handler(void *data, redisReply *reply);
+static void ngx_d4_orphans_none(void);
+static void ngx_d4_orphans_cursors(void);
+static void ngx_d4_orphans_cursors_handler(void *data, redisReply *reply);
+static void ngx_d4_orphans_cursor_handler(void *data, redisReply *reply);
 static void ngx_d4_orphans_reap(ngx_d4_orphan_t *o);
 static void ngx_d4_orphans_reaped_handler(void *data, redisReply *reply);
 static void ngx_d4_orphans_sent(ngx_int_t rc);
@@ -133,17 +139,31 @@ ngx_d4_orphans_sids_handler(void *data, redisReply *reply)
         }
 
         if (i == 0) {
-            ngx_d4_orphans_reap(NULL);
+            ngx_d4_orphans_none();
         }
 
     } else if (ngx_d4_orphans_wrong(reply)) {
-        ngx_d4_orphans_reap(NULL);
+        ngx_d4_orphans_none();
 
     } else {
         (void) ngx_d4_orphans_failed(reply);
     }
 
     ngx_d4_orphans_step();
+}
+
+
+/* No session is left of the worker: it may go, when it has no cursors. */
+
+static void
+ngx_d4_orphans_none(void)
+{
+    if (ngx_d4_worker.conf->dispatch) {
+        ngx_d4_orphans_cursors();
+
+    } else {
+        ngx_d4_orphans_reap(NULL);
+    }
 }
 
 
@@ -254,8 +274,110 @@ ngx_d4_orphans_parse(ngx_d4_orphan_t *o, redisReply *reply)
 static void
 ngx_d4_orphans_ended_handler(void *data, redisReply *reply)
 {
+    ngx_d4_orphan_t  *o = data;
+
+    if (ngx_d4_orphans_failed(reply)) {
+        /* void */
+
+    } else if (ngx_d4_worker.conf->dispatch && ngx_d4_reply_int(reply) == 2) {
+
+        /* it stored something, which has to be dispatched */
+
+        ngx_d4_orphans_sent(ngx_d4_adopt(&o->sid, &ngx_d4_orphans.worker,
+                                         &o->uuid, &o->type,
+                                         ngx_d4_orphans_adopted_handler, o));
+    } else {
+        ngx_d4_orphans_reap(o);
+    }
+
+    ngx_d4_orphans_step();
+}
+
+
+static void
+ngx_d4_orphans_adopted_handler(void *data, redisReply *reply)
+{
+    ngx_d4_orphan_t  *o = data;
+
     if (!ngx_d4_orphans_failed(reply)) {
-        ngx_d4_orphans_reap(data);
+        ngx_d4_adopted(&o->sid, &ngx_d4_orphans.worker, reply);
+        ngx_d4_orphans_reap(o);
+    }
+
+    ngx_d4_orphans_step();
+}
+
+
+/*
+ * Sessions that were over, but not dispatched when the worker died: of them it
+ * had nothing but their cursors.
+ */
+
+static void
+ngx_d4_orphans_cursors(void)
+{
+    u_char     key[NGX_D4_ORPHANS_KEY];
+    ngx_str_t  argv[3];
+
+    ngx_str_set(&argv[0], "SRANDMEMBER");
+    argv[1].data = key;
+    argv[1].len = ngx_sprintf(key, "d4:cursors:%V", &ngx_d4_orphans.worker)
+                  - key;
+    ngx_str_set(&argv[2], "64");
+
+    ngx_d4_orphans_sent(ngx_d4_redis_command(ngx_d4_worker.queues, 3, argv,
+                                        ngx_d4_orphans_cursors_handler, NULL));
+}
+
+
+static void
+ngx_d4_orphans_cursors_handler(void *data, redisReply *reply)
+{
+    size_t             i;
+    ngx_str_t          none;
+    ngx_d4_orphan_t   *o;
+    ngx_d4_orphans_t  *os;
+
+    os = &ngx_d4_orphans;
+    ngx_str_null(&none);
+
+    if (reply && reply->type == REDIS_REPLY_ARRAY && !os->failed) {
+
+        for (i = 0; i < reply->elements && i < NGX_D4_ORPHANS; i++) {
+            o = &os->orphans[i];
+
+            o->sid.len = ngx_min(reply->element[i]->len, D4_SID);
+            o->sid.data = o->text;
+            ngx_memcpy(o->text, reply->element[i]->str, o->sid.len);
+
+            ngx_d4_orphans_sent(ngx_d4_adopt(&o->sid, &os->worker, &none,
+                                             &none,
+                                             ngx_d4_orphans_cursor_handler,
+                                             o));
+        }
+
+        if (i == 0) {
+            ngx_d4_orphans_reap(NULL);
+        }
+
+    } else if (ngx_d4_orphans_wrong(reply)) {
+        ngx_d4_orphans_reap(NULL);
+
+    } else {
+        (void) ngx_d4_orphans_failed(reply);
+    }
+
+    ngx_d4_orphans_step();
+}
+
+
+static void
+ngx_d4_orphans_cursor_handler(void *data, redisReply *reply)
+{
+    ngx_d4_orphan_t  *o = data;
+
+    if (!ngx_d4_orphans_failed(reply)) {
+        ngx_d4_adopted(&o->sid, &ngx_d4_orphans.worker, reply);
     }
 
     ngx_d4_orphans_step();

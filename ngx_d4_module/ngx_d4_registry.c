@@ -24,7 +24,7 @@
 
 
 #define NGX_D4_ZONE_MAGIC    0x64345a31    /* "d4Z1" */
-#define NGX_D4_ZONE_LAYOUT   1
+#define NGX_D4_ZONE_LAYOUT   2
 
 #define NGX_D4_ZONE_LOOK     1024          /* slots looked at in one lock */
 #define NGX_D4_ZONE_PIDS     NGX_MAX_PROCESSES

@@ -178,7 +178,7 @@ static const char  ngx_d4_script_begin[] =
 
 /*
  * streams; uuid, type, sid, stored (1, 0, or ? to look), fence (0 or 1),
- * drop (0 or 1) -> 1
+ * drop (0 or 1) -> 1, or 2: something was stored
  *
  * fence moves the last id of the session's streams one millisecond on, so
  * that an owner that was only asleep is refused, and can still read from it
@@ -212,12 +212,16 @@ static const char  ngx_d4_script_end[] =
         "sid) "
     "if ext then "
         "redis.call('HDEL','map:session-uuid_active_extended_type',sid) "
-        "redis.call('SREM','active_connection_extended_type:'..u,ext) end "
+        "local k='d4:extended:'..u..':'..ext "
+        "redis.call('SREM',k,sid) "
+        "if redis.call('EXISTS',k)==0 then "
+            "redis.call('SREM','active_connection_extended_type:'..u,ext) "
+        "end end "
     "redis.call('SREM','map:active_connection-uuid-session_uuid:'..u,sid) "
     "if redis.call('EXISTS','active_connection_by_uuid:'..u)==0 then "
         "redis.call('SREM','active_connection',u) end "
     "if ARGV[6]=='1' then redis.call('SREM','Error:IncorrectType',sid) end "
-    "if stored then redis.call('SADD','ended_session',sid) end "
+    "if stored then redis.call('SADD','ended_session',sid) return 2 end "
     "return 1";
 
 
@@ -315,6 +319,17 @@ static const ngx_str_t  ngx_d4_scripts[] = {
 };
 
 
+const ngx_str_t *
+ngx_d4_script_text(ngx_d4_script_t script)
+{
+    if (script >= NGX_D4_SCRIPT_OPEN) {
+        return &ngx_d4_dispatch_scripts[script - NGX_D4_SCRIPT_OPEN];
+    }
+
+    return &ngx_d4_scripts[script];
+}
+
+
 ngx_int_t
 ngx_d4_script(ngx_d4_redis_t *rd, ngx_d4_script_t script, ngx_uint_t argc,
     ngx_str_t *argv, ngx_d4_reply_pt handler, void *data)
@@ -327,7 +342,7 @@ ngx_d4_script(ngx_d4_redis_t *rd, ngx_d4_script_t script, ngx_uint_t argc,
     }
 
     ngx_str_set(&args[0], "EVAL");
-    args[1] = ngx_d4_scripts[script];
+    args[1] = *ngx_d4_script_text(script);
     ngx_str_set(&args[2], "0");
 
     for (i = 0; i < argc; i++) {

@@ -306,6 +306,28 @@ ngx_d4_session_end(ngx_d4_session_t *s, d4_end_t reason)
 
 
 void
+ngx_d4_session_reject(ngx_d4_session_t *s, const char *error)
+{
+    if (s->reject == NULL) {
+        s->reject = ngx_alloc(NGX_D4_ERROR_TEXT, ngx_d4_worker.log);
+
+        if (s->reject) {
+            (void) ngx_cpystrn((u_char *) s->reject, (u_char *) error,
+                               NGX_D4_ERROR_TEXT);
+            s->error = s->reject;
+        }
+    }
+
+    if (s->closed) {
+        s->reason = D4_END_INCORRECT_TYPE;
+        return;
+    }
+
+    ngx_d4_session_end(s, D4_END_INCORRECT_TYPE);
+}
+
+
+void
 ngx_d4_session_close(ngx_d4_session_t *s, d4_end_t reason)
 {
     s->handler = NULL;
@@ -514,8 +536,16 @@ ngx_d4_session_free(ngx_d4_session_t *s)
         ngx_d4_registry_remove(s->node);
     }
 
+    if (s->dispatch) {
+        ngx_d4_dispatch_detach(s->dispatch);
+    }
+
     ngx_d4_session_discard(s);
     d4_key_clear(&s->key);
+
+    if (s->reject) {
+        ngx_free(s->reject);
+    }
 
     ngx_queue_remove(&s->queue);
     ngx_d4_worker.nsessions--;

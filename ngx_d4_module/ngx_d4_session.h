@@ -34,6 +34,9 @@
 #define NGX_D4_ROOM_MIN        65536
 #define NGX_D4_RELIEF          1000    /* ms without progress of a favourite */
 
+#define NGX_D4_STREAM_KEY      (sizeof("stream:254:") + D4_SID)
+#define NGX_D4_ERROR_TEXT      192     /* a sensor's Error */
+
 
 typedef enum {
     NGX_D4_STAGE_POLICY = 0,           /* facts of the sensor are asked for */
@@ -115,6 +118,9 @@ struct ngx_d4_session_s {
     d4_end_t                 verdict;  /* refusal that waits for its frame */
     d4_end_t                 reason;   /* of the end */
     const char              *error;    /* for the sensor, at the end */
+    char                    *reject;   /* that of the dispatcher */
+
+    ngx_d4_dispatch_t       *dispatch; /* of its stream; NULL: not here */
 
     unsigned                 stage:2;
     unsigned                 closed:1;
@@ -188,6 +194,9 @@ void ngx_d4_session_yield(ngx_d4_session_t *s);
 
 /* a fresh sid */
 void ngx_d4_session_name(ngx_d4_session_t *s);
+
+/* what it sent is not what it said: it ends, with this Error */
+void ngx_d4_session_reject(ngx_d4_session_t *s, const char *error);
 
 
 /* ngx_d4_session_room.c */

@@ -20,6 +20,7 @@ static void ngx_d4_session_sent(void *data, redisReply *reply);
 static void ngx_d4_session_delay(ngx_d4_session_t *s);
 static void ngx_d4_session_outcome(ngx_d4_session_t *s, redisReply *reply);
 static void ngx_d4_session_stored(ngx_d4_session_t *s);
+static void ngx_d4_session_dispatch(ngx_d4_session_t *s);
 static ngx_uint_t ngx_d4_session_looks_at(ngx_d4_session_t *s);
 static void ngx_d4_session_compare(ngx_d4_session_t *s, redisReply *reply);
 static void ngx_d4_session_looked(void *data, redisReply *reply);
@@ -29,9 +30,6 @@ static void ngx_d4_session_recreated(void *data, redisReply *reply);
 static void ngx_d4_session_counted(void *data, redisReply *reply);
 static size_t ngx_d4_session_stream(ngx_d4_session_t *s, u_char *key,
     ngx_uint_t type);
-
-
-#define NGX_D4_STREAM_KEY  (sizeof("stream:254:") + D4_SID)
 
 
 static size_t
@@ -248,7 +246,11 @@ ngx_d4_session_outcome(ngx_d4_session_t *s, redisReply *reply)
         ngx_d4_redis_writes(ngx_d4_worker.streams, NULL);
         s->retry = 0;
 
-        if (ngx_d4_reply_is(last, REDIS_REPLY_INTEGER)) {
+        /* the dispatcher here counts what it has not read itself */
+
+        if (ngx_d4_reply_is(last, REDIS_REPLY_INTEGER)
+            && !ngx_d4_worker.conf->dispatch)
+        {
             s->backlog = last->integer;
         }
 
@@ -321,12 +323,40 @@ ngx_d4_session_stored(ngx_d4_session_t *s)
         s->listed = 1;
     }
 
+    ngx_d4_session_dispatch(s);
+
     d4_batch_clear(&s->inflight);
     ngx_memzero(s->inflight_count, sizeof(s->inflight_count));
 
     ngx_d4_sessions_relieve();
     ngx_d4_session_resume(s);
     ngx_d4_session_work(s);
+}
+
+
+/*
+ * What was stored goes on to the dispatcher.  One that gets not all of it from
+ * the first frame on finds the rest in the stream.
+ */
+
+static void
+ngx_d4_session_dispatch(ngx_d4_session_t *s)
+{
+    if (!ngx_d4_worker.conf->dispatch) {
+        return;
+    }
+
+    if (s->dispatch == NULL) {
+        s->dispatch = ngx_d4_dispatch_begin(s, s->stored[0] + s->stored[1]
+                                               == s->inflight.frames);
+        if (s->dispatch == NULL) {
+            return;
+        }
+    }
+
+    if (ngx_d4_dispatch_feed(s->dispatch, &s->inflight) != NGX_OK) {
+        ngx_d4_dispatch_restart(s->dispatch);
+    }
 }
 
 
@@ -488,6 +518,11 @@ ngx_d4_session_renew(ngx_d4_session_t *s)
     }
 
     s->renew = 0;
+
+    if (s->dispatch) {
+        ngx_d4_dispatch_detach(s->dispatch);
+        s->dispatch = NULL;
+    }
 
     ngx_memcpy(s->former, s->sid, D4_SID + 1);
     ngx_d4_session_name(s);

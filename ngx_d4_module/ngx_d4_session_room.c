@@ -37,7 +37,7 @@ static ngx_uint_t
 ngx_d4_session_has_room(ngx_d4_session_t *s)
 {
     size_t    held;
-    uint64_t  frames, bytes;
+    uint64_t  frames, bytes, waiting;
 
     s->backlogged = 0;
 
@@ -55,6 +55,18 @@ ngx_d4_session_has_room(ngx_d4_session_t *s)
 
     frames = s->pending.frames + s->inflight.frames;
     held = s->pending.out.held + s->inflight.out.held;
+
+    if (s->dispatch) {
+        held += ngx_d4_dispatch_held(s->dispatch, &waiting);
+
+        if (waiting >= s->facts.stream_max) {
+            return 0;
+        }
+
+        if (waiting && held >= s->conf->buffer_size) {
+            return 0;
+        }
+    }
 
     /* a frame that has begun can always end, whatever the sizes are */
 
@@ -168,7 +180,9 @@ ngx_d4_sessions_relieve(void)
     {
         s = ngx_queue_data(q, ngx_d4_session_t, queue);
 
-        if (s->starved && s->paused && s->handler && s->pending.open
+        if (s->starved && s->paused && s->handler
+            && (s->pending.open
+                || (s->dispatch && ngx_d4_dispatch_within(s->dispatch)))
             && s != ngx_d4_favourite
             && (best == NULL || s->header.size - s->received
                                 < best->header.size - best->received))

@@ -337,6 +337,11 @@ ngx_d4_session_finished(void *data, redisReply *reply)
 
     if (ngx_d4_session_succeeded(s, reply, "end")) {
         s->ended = 1;
+
+        if (s->dispatch) {
+            ngx_d4_dispatch_ended(s->dispatch);
+            s->dispatch = NULL;
+        }
     }
 
     ngx_d4_session_work(s);

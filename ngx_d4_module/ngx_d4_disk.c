@@ -1,0 +1,354 @@
+
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
+/*
+ * What would block a worker: files are made and written in threads.  A thread
+ * gets all that it needs with its task and touches nothing else; of a
+ * dispatch it reads the buffers of the step, which stay as they are until the
+ * task has come back.
+ */
+
+
+#include "ngx_d4_dispatch.h"
+#include "storage/d4_object.h"
+
+
+#define NGX_D4_DISK_IOV    64
+#define NGX_D4_DISK_OPEN   1000            /* ms between tries */
+
+
+struct ngx_d4_disk_s {
+    ngx_d4_dispatch_t       *dispatch;
+    d4_blocks_t             *out;
+    d4_blocks_t             *lines;
+    ngx_uint_t               nlines;
+    const d4_handler_t      *handler;
+    d4_handler_conf_t        options;
+    struct tm                tm;
+
+    u_char                   file[D4_PATH_MAX];
+    uint64_t                 offset;
+    int                      fd;
+    ngx_uint_t               create;
+    ngx_uint_t               sync;
+    uint64_t                 min_free;
+
+    const char              *meta;     /* the object of type 2, to be kept */
+    char                     meta_path[D4_PATH_MAX];
+
+    d4_store_rc_t            rc;
+    ngx_err_t                err;
+    ngx_uint_t               errors;   /* lines that were none */
+    ngx_uint_t               objects;
+    uint64_t                 bytes;
+    char                    *paths;    /* one for each line, ended with a
+                                          zero; empty for one that was none */
+};
+
+
+typedef struct {                       /* reads d4_blocks_t */
+    d4_block_t              *block;
+    uint32_t                 pos;
+} ngx_d4_disk_reader_t;
+
+
+static void ngx_d4_disk_handler(void *data, ngx_log_t *log);
+static d4_store_rc_t ngx_d4_disk_file(ngx_d4_disk_t *k);
+static d4_store_rc_t ngx_d4_disk_blocks(ngx_d4_disk_t *k);
+static d4_store_rc_t ngx_d4_disk_meta(ngx_d4_disk_t *k);
+static d4_store_rc_t ngx_d4_disk_lines(ngx_d4_disk_t *k);
+static int ngx_d4_disk_object(void *ctx, const d4_object_t *object);
+static void ngx_d4_disk_read(ngx_d4_disk_reader_t *r, void *p, size_t len);
+static void ngx_d4_disk_done(ngx_event_t *ev);
+static void ngx_d4_disk_failed(ngx_d4_dispatch_t *d, ngx_d4_disk_t *k);
+static ngx_int_t ngx_d4_disk_paths(ngx_d4_dispatch_t *d, ngx_d4_disk_t *k);
+static void ngx_d4_disk_keep(ngx_d4_dispatch_t *d, int fd);
+
+
+char  ngx_d4_store_id[D4_STORE_ID + 1];
+
+static d4_store_t    ngx_d4_store;
+static ngx_uint_t    ngx_d4_store_ready;
+static ngx_msec_t    ngx_d4_store_tried;
+static ngx_queue_t   ngx_d4_open_files;
+static ngx_uint_t    ngx_d4_open_n;
+
+static ngx_uint_t    ngx_d4_disk_bad;      /* the last write failed */
+
+
+void
+ngx_d4_disk_init(void)
+{
+    ngx_queue_init(&ngx_d4_open_files);
+
+    ngx_d4_open_n = 0;
+    ngx_d4_store_ready = 0;
+    ngx_d4_disk_bad = 0;
+    ngx_d4_store_id[0] = '\0';
+}
+
+
+/*
+ * Opens the data directory, which happens once, and quickly; where it cannot
+ * be opened all sessions wait and it is tried again.
+ */
+
+ngx_uint_t
+ngx_d4_disk_ready(void)
+{
+    d4_store_rc_t      rc;
+    ngx_err_t          err;
+    ngx_d4_conf_t     *conf;
+    d4_store_owner_t   owner;
+
+    if (ngx_d4_store_ready) {
+        return 1;
+    }
+
+    if (ngx_d4_store_tried
+        && ngx_current_msec - ngx_d4_store_tried < NGX_D4_DISK_OPEN)
+    {
+        return 0;
+    }
+
+    ngx_d4_store_tried = ngx_current_msec;
+
+    conf = ngx_d4_worker.conf;
+
+    owner.uid = conf->data_uid;
+    owner.gid = conf->data_gid;
+    owner.file_mode = conf->data_access;
+    owner.dir_mode = ngx_dir_access(conf->data_access);
+
+    rc = d4_store_open(&ngx_d4_store, (char *) conf->data.data, &owner);
+
+    if (rc == D4_STORE_OK) {
+        rc = d4_store_id(&ngx_d4_store, ngx_d4_store_id);
+
+        if (rc == D4_STORE_OK) {
+            ngx_d4_store_ready = 1;
+            return 1;
+        }
+
+        err = ngx_errno;
+        d4_store_close(&ngx_d4_store);
+        ngx_set_errno(err);
+    }
+
+    if (!ngx_d4_disk_bad) {
+        ngx_d4_disk_bad = 1;
+        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, ngx_errno,
+                      "d4 data directory \"%V\" cannot be used: %s; sessions "
+                      "wait", &conf->data, d4_store_text(rc));
+    }
+
+    return 0;
+}
+
+
+d4_store_t *
+ngx_d4_disk_store(void)
+{
+    return &ngx_d4_store;
+}
+
+
+size_t
+ngx_d4_disk_path(u_char *buf, const char *file)
+{
+    return ngx_snprintf(buf, NGX_D4_DISK_PATH, "%V/%s",
+                        &ngx_d4_worker.conf->data, file)
+           - buf;
+}
+
+
+ngx_int_t
+ngx_d4_disk_write(ngx_d4_dispatch_t *d)
+{
+    ngx_d4_disk_t      *k;
+    ngx_d4_conf_t      *conf;
+    ngx_thread_task_t  *task;
+
+    if (!ngx_d4_disk_ready()) {
+        return NGX_ERROR;
+    }
+
+    conf = ngx_d4_worker.conf;
+
+    task = ngx_calloc(sizeof(ngx_thread_task_t) + sizeof(ngx_d4_disk_t),
+                      ngx_d4_worker.log);
+    if (task == NULL) {
+        return NGX_ERROR;
+    }
+
+    k = (ngx_d4_disk_t *) (task + 1);
+
+    task->ctx = k;
+    task->handler = ngx_d4_disk_handler;
+    task->event.handler = ngx_d4_disk_done;
+    task->event.data = task;
+    task->event.log = ngx_d4_worker.log;
+
+    k->dispatch = d;
+    k->out = &d->out;
+    k->lines = &d->lines;
+    k->nlines = d->nlines;
+    k->fd = d->fd;
+    k->offset = d->length;
+    k->create = d->create;
+    k->sync = conf->data_sync;
+    k->min_free = (uint64_t) conf->data_min_free;
+    k->handler = d->handler;
+
+    if (d->file) {
+        ngx_memcpy(k->file, d->file, ngx_strlen(d->file) + 1);
+    }
+
+    if (d->type == D4_TYPE_META) {
+        ngx_d4_dispatch_time(d->nlines ? ngx_time() : d->started,
+                             (ngx_tm_t *) &k->tm);
+
+        if (d->new_meta) {
+            k->meta = d4_meta_json(d->meta);
+        }
+
+        k->options.uuid = d->hex;
+        k->options.compress = d4_meta_compress(d->meta);
+        k->options.segregate = d4_meta_segregate(d->meta);
+        k->options.extension = d4_meta_extension(d->meta);
+        k->options.tm = &k->tm;
+    }
+
+    if (ngx_thread_task_post(conf->data_pool, task) != NGX_OK) {
+        ngx_free(task);
+        return NGX_ERROR;
+    }
+
+    d->refs++;
+
+    return NGX_OK;
+}
+
+
+/* In a thread. */
+
+static void
+ngx_d4_disk_handler(void *data, ngx_log_t *log)
+{
+    ngx_d4_disk_t  *k = data;
+
+    d4_store_space_t  space;
+
+    k->rc = D4_STORE_OK;
+
+    if (k->min_free) {
+        k->rc = d4_store_space(&ngx_d4_store, &space);
+
+        if (k->rc == D4_STORE_OK && space.free < k->min_free) {
+            k->rc = D4_STORE_FULL;
+            errno = 0;
+        }
+    }
+
+    if (k->rc == D4_STORE_OK && k->meta) {
+        k->rc = ngx_d4_disk_meta(k);
+    }
+
+    if (k->rc == D4_STORE_OK && k->out->bytes) {
+        k->rc = ngx_d4_disk_file(k);
+    }
+
+    if (k->rc == D4_STORE_OK && k->nlines) {
+        k->rc = ngx_d4_disk_lines(k);
+    }
+
+    k->err = (k->rc == D4_STORE_OK) ? 0 : ngx_errno;
+}
+
+
+static d4_store_rc_t
+ngx_d4_disk_file(ngx_d4_disk_t *k)
+{
+    uint64_t       size;
+    d4_store_rc_t  rc;
+
+    if (k->fd == -1) {
+
+        if (k->create) {
+            rc = d4_store_create(&ngx_d4_store, (char *) k->file, &k->fd);
+
+        } else {
+
+            /* beyond what is committed is what a write of ours left */
+
+            rc = d4_store_append(&ngx_d4_store, (char *) k->file, k->offset,
+                                 &k->fd, &size);
+
+            if (rc == D4_STORE_OK && size != k->offset) {
+                rc = d4_store_cut(k->fd, k->offset);
+            }
+        }
+
+        if (rc != D4_STORE_OK) {
+            return rc;
+        }
+
+        k->create = 0;
+    }
+
+    rc = ngx_d4_disk_blocks(k);
+
+    if (rc == D4_STORE_OK && k->sync) {
+        rc = d4_store_sync(k->fd);
+    }
+
+    return rc;
+}
+
+
+static d4_store_rc_t
+ngx_d4_disk_blocks(ngx_d4_disk_t *k)
+{
+    int             n;
+    size_t          len;
+    uint64_t        offset;
+    d4_block_t     *block;
+    struct iovec    iov[NGX_D4_DISK_IOV];
+    d4_store_rc_t   rc;
+
+    offset = k->offset;
+    block = k->out->first;
+
+    while (block != NULL) {
+        len = 0;
+
+        for (n = 0; n < NGX_D4_DISK_IOV && block != NULL; n++) {
+            iov[n].iov_base = block->data;
+            iov[n].iov_len = block->used;
+            len += block->used;
+            block = block->next;
+        }
+
+        rc = d4_store_write(k->fd, offset, iov, n);
+
+        if (rc != D4_STORE_OK) {
+
+            /* nothing of the step stays, so that it can be repeated whole */
+
+            if (offset != k->offset) {
+                n = errno;
+                (void) d4_store_cut(k->fd, k->offset);
+                errno = n;
+            }
+
+            return rc;
+        }
+
+        offset += len;
+    }
+
+    return D4_STORE_OK;
+}

@@ -1,0 +1,762 @@
+
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
+/*
+ * The cursor of a session: taken, moved with each commit, and given up when
+ * everything is done.
+ */
+
+
+#include "ngx_d4_dispatch.h"
+
+
+static void ngx_d4_dispatch_opened(void *data, redisReply *reply);
+static ngx_int_t ngx_d4_dispatch_restore(ngx_d4_dispatch_t *d, redisReply **e);
+static uint64_t ngx_d4_dispatch_number(redisReply *reply);
+static void ngx_d4_dispatch_named(void *data, redisReply *reply);
+static int ngx_d4_dispatch_seal(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_committed(void *data, redisReply *reply);
+static void ngx_d4_dispatch_moved(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_close_file(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_trim(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_check(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_checked(void *data, redisReply *reply);
+static void ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_remade(void *data, redisReply *reply);
+static void ngx_d4_dispatch_drop_handler(void *data, redisReply *reply);
+static void ngx_d4_dispatch_forget(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_forgotten(void *data, redisReply *reply);
+
+
+/* what OPEN answers, behind its first element */
+enum {
+    NGX_D4_OPEN_EPOCH = 1,
+    NGX_D4_OPEN_SEQ,
+    NGX_D4_OPEN_STREAM,
+    NGX_D4_OPEN_MS,
+    NGX_D4_OPEN_N,
+    NGX_D4_OPEN_OFF,
+    NGX_D4_OPEN_STATE,
+    NGX_D4_OPEN_META,
+    NGX_D4_OPEN_DONE,
+    NGX_D4_OPEN_HEADER,
+    NGX_D4_OPEN_UUID,
+    NGX_D4_OPEN_TYPE,
+    NGX_D4_OPEN_STORE,
+    NGX_D4_OPEN_FILE,
+    NGX_D4_OPEN_LENGTH,
+    NGX_D4_OPEN_N_ELEMENTS
+};
+
+
+void
+ngx_d4_dispatch_open(ngx_d4_dispatch_t *d)
+{
+    u_char     type[NGX_INT_T_LEN];
+    ngx_str_t  argv[5];
+
+    ngx_d4_str(&argv[0], d->sid, D4_SID);
+    argv[1] = ngx_d4_worker.id;
+    ngx_str_null(&argv[2]);
+    ngx_d4_str(&argv[3], d->hex, ngx_strlen(d->hex));
+    ngx_d4_str(&argv[4], type, ngx_sprintf(type, "%ui", d->type) - type);
+
+    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_OPEN, 5, argv,
+                      ngx_d4_dispatch_opened, d)
+        == NGX_OK)
+    {
+        d->refs++;
+    }
+}
+
+
+static void
+ngx_d4_dispatch_opened(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    if (ngx_d4_dispatch_unref(d)) {
+        return;
+    }
+
+    if (!ngx_d4_dispatch_succeeded(d, ngx_d4_worker.queues, reply, "open")) {
+        return;
+    }
+
+    if (ngx_d4_dispatch_take(d, reply) != NGX_OK) {
+        return;
+    }
+
+    ngx_d4_dispatch_work(d);
+}
+
+
+ngx_int_t
+ngx_d4_dispatch_take(ngx_d4_dispatch_t *d, redisReply *reply)
+{
+    redisReply  **e;
+
+    if (!ngx_d4_reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements == 0) {
+        ngx_d4_dispatch_later(d);
+        return NGX_DECLINED;
+    }
+
+    e = reply->element;
+
+    switch (ngx_d4_reply_int(e[0])) {
+
+    case 1:
+        if (reply->elements == NGX_D4_OPEN_N_ELEMENTS) {
+            break;
+        }
+
+        /* fall through */
+
+    default: /* 2: there is no such session any more */
+        ngx_d4_dispatch_lose(d, "it has no cursor");
+        return NGX_DECLINED;
+
+    case 0:
+        if (d->session) {
+
+            /* taken for dead: it is about to go on under another sid */
+
+            ngx_d4_dispatch_later(d);
+            return NGX_DECLINED;
+        }
+
+        ngx_d4_dispatch_lose(d, "another worker has it");
+        return NGX_DECLINED;
+    }
+
+    if (ngx_d4_dispatch_restore(d, e) != NGX_OK) {
+        ngx_d4_dispatch_later(d);
+        return NGX_DECLINED;
+    }
+
+    d->cursor = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_d4_dispatch_restore(ngx_d4_dispatch_t *d, redisReply **e)
+{
+    ngx_str_t           ext;
+    ngx_d4_position_t  *at;
+
+    d->epoch = ngx_d4_dispatch_number(e[NGX_D4_OPEN_EPOCH]);
+    d->seq = ngx_d4_dispatch_number(e[NGX_D4_OPEN_SEQ]);
+    d->stream = ngx_d4_dispatch_number(e[NGX_D4_OPEN_STREAM]);
+    d->done = ngx_d4_reply_text(e[NGX_D4_OPEN_DONE])
+              && e[NGX_D4_OPEN_DONE]->len != 0;
+
+    if (ngx_d4_reply_text(e[NGX_D4_OPEN_UUID])) {
+        ngx_memcpy(d->hex, e[NGX_D4_OPEN_UUID]->str,
+                   ngx_min(e[NGX_D4_OPEN_UUID]->len, D4_UUID_HEX));
+    }
+
+    d->type = ngx_d4_dispatch_number(e[NGX_D4_OPEN_TYPE]);
+
+    if (d->type == D4_TYPE_EXTENDED) {
+        d->type = D4_TYPE_META;
+    }
+
+    at = &d->border;
+
+    at->ms = ngx_d4_dispatch_number(e[NGX_D4_OPEN_MS]);
+    at->n = ngx_d4_dispatch_number(e[NGX_D4_OPEN_N]);
+    at->off = ngx_d4_dispatch_number(e[NGX_D4_OPEN_OFF]);
+
+    d->committed = *at;
+    d->at = *at;
+
+    if (d->done) {
+        return NGX_OK;
+    }
+
+    if (d->type == D4_TYPE_META) {
+
+        if (ngx_d4_dispatch_recall(d, e[NGX_D4_OPEN_META]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (d->decoder == NULL
+               && ngx_d4_dispatch_decoder(d, e[NGX_D4_OPEN_STATE],
+                                          e[NGX_D4_OPEN_HEADER])
+                  != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* the file of the former owner is on the list already */
+
+    if (ngx_d4_reply_text(e[NGX_D4_OPEN_FILE]) && e[NGX_D4_OPEN_FILE]->len
+        && ngx_d4_reply_text(e[NGX_D4_OPEN_STORE]))
+    {
+        ext = d->ext;
+
+        ngx_d4_closing_add((u_char *) e[NGX_D4_OPEN_FILE]->str,
+                           ngx_d4_dispatch_number(e[NGX_D4_OPEN_LENGTH]),
+                           d->hex, d->type, &ext, d->sid,
+                           e[NGX_D4_OPEN_STORE]->str);
+    }
+
+    return NGX_OK;
+}
+
+
+static uint64_t
+ngx_d4_dispatch_number(redisReply *reply)
+{
+    if (ngx_d4_reply_is(reply, REDIS_REPLY_INTEGER)) {
+        return (uint64_t) reply->integer;
+    }
+
+    return ngx_d4_reply_text(reply) ? strtoull(reply->str, NULL, 10) : 0;
+}
+
+
+void
+ngx_d4_dispatch_name(ngx_d4_dispatch_t *d)
+{
+    char         path[D4_PATH_MAX];
+    size_t       len;
+    u_char       epoch[NGX_INT64_LEN], number[NGX_INT_T_LEN];
+    u_char       now[NGX_TIME_T_LEN];
+    ngx_str_t    argv[7];
+    struct tm    tm;
+    const char  *suffix;
+
+    suffix = d->decoder->suffix;
+    ngx_d4_dispatch_time(ngx_time(), &tm);
+
+    if (d->type == D4_TYPE_META) {
+        (void) d4_path_extended(path, d->hex, (char *) d->ext.data,
+                                d->ext.len, D4_PATH_TEXT, &tm, 0);
+
+    } else {
+        (void) d4_path_numeric(path, d->hex, d->type, &tm, 0);
+    }
+
+    len = ngx_strlen(path);
+
+    if (len <= ngx_strlen(suffix)) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_d4_worker.log, 0,
+                      "d4 dispatch of session %s has no file name", d->sid);
+        ngx_d4_dispatch_later(d);
+        return;
+    }
+
+    ngx_d4_str(&argv[0], d->sid, D4_SID);
+    ngx_d4_str(&argv[1], epoch, ngx_sprintf(epoch, "%uL", d->epoch) - epoch);
+    ngx_d4_str(&argv[2], ngx_d4_store_id, D4_STORE_ID);
+    ngx_d4_str(&argv[3], path, len - ngx_strlen(suffix));
+    ngx_d4_str(&argv[4], suffix, ngx_strlen(suffix));
+    ngx_d4_str(&argv[5], number, ngx_sprintf(number, "%ui", d->number)
+                                 - number);
+    ngx_d4_str(&argv[6], now, ngx_sprintf(now, "%T", ngx_time()) - now);
+
+    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_NAME, 7, argv,
+                      ngx_d4_dispatch_named, d)
+        == NGX_OK)
+    {
+        d->opened = ngx_time();
+        d->day = tm.tm_mday;
+        d->refs++;
+    }
+}
+
+
+static void
+ngx_d4_dispatch_named(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    if (ngx_d4_dispatch_unref(d)) {
+        return;
+    }
+
+    if (!ngx_d4_dispatch_succeeded(d, ngx_d4_worker.queues, reply, "name")) {
+        return;
+    }
+
+    if (!ngx_d4_reply_text(reply)) {
+        ngx_d4_dispatch_lose(d, "another worker took it over");
+        return;
+    }
+
+    d->file = ngx_alloc(reply->len + 1, ngx_d4_worker.log);
+
+    if (d->file == NULL) {
+        ngx_d4_dispatch_later(d);
+        return;
+    }
+
+    ngx_memcpy(d->file, reply->str, reply->len + 1);
+
+    d->number = 0;
+    d->length = 0;
+    d->create = 1;
+
+    ngx_d4_dispatch_work(d);
+}
+
+
+void
+ngx_d4_dispatch_commit(ngx_d4_dispatch_t *d)
+{
+    if (!d->sealed && ngx_d4_dispatch_seal(d) != 0) {
+        d4_words_free(&d->commit);
+        ngx_d4_dispatch_later(d);
+        return;
+    }
+
+    d->sealed = 1;
+
+    if (ngx_d4_redis_blocks(ngx_d4_worker.queues, &d->commit.out, 1,
+                            ngx_d4_dispatch_committed, d)
+        == NGX_OK)
+    {
+        d->refs++;
+    }
+}
+
+
+/* The script with all it needs, once for a step, however often it is sent. */
+
+static int
+ngx_d4_dispatch_seal(ngx_d4_dispatch_t *d)
+{
+    int               rc;
+    char              closing[NGX_D4_CLOSING_VALUE];
+    d4_words_t       *w;
+    const ngx_str_t  *script;
+
+    w = &d->commit;
+    script = ngx_d4_script_text(NGX_D4_SCRIPT_COMMIT);
+
+    d->seq++;
+
+    closing[0] = '\0';
+
+    if (d->rotate && d->file) {
+        ngx_d4_closing_value(closing, d->length + d->out.bytes, d->hex,
+                             d->type, &d->ext, d->sid);
+    }
+
+    rc = d4_words_text(w, "EVAL")
+         | d4_words_add(w, script->data, script->len)
+         | d4_words_text(w, "0")
+         | d4_words_text(w, d->sid)
+         | d4_words_number(w, d->epoch)
+         | d4_words_number(w, d->seq)
+         | d4_words_number(w, d->stream)
+         | d4_words_number(w, d->border.ms)
+         | d4_words_number(w, d->border.n)
+         | d4_words_number(w, d->border.off)
+         | d4_words_number(w, d->length + d->out.bytes)
+         | d4_words_text(w, closing);
+
+    if (d->decoder && d->decoder->preamble_len
+        && d->decoder->preamble_version != d->state)
+    {
+        rc |= d4_words_number(w, d->type)
+              | d4_words_add(w, d->decoder->preamble,
+                             d->decoder->preamble_len);
+
+    } else {
+        rc |= d4_words_text(w, "") | d4_words_text(w, "");
+    }
+
+    if (d->new_meta) {
+        rc |= d4_words_text(w, d4_meta_json(d->meta))
+              | d4_words_add(w, d->ext.data, d->ext.len);
+
+    } else {
+        rc |= d4_words_text(w, "") | d4_words_text(w, "");
+    }
+
+    rc |= d4_words_number(w, d->finish)
+          | d4_words_number(w, (uint64_t) ngx_time())
+          | d4_words_number(w, (uint64_t) ngx_d4_worker.conf->queue_unread)
+          | d4_words_number(w, d->a.count)
+          | d4_words_number(w, d->b.count)
+          | d4_words_number(w, d->a.bytes)
+          | d4_words_number(w, d->b.bytes)
+          | ngx_d4_targets_words(&d->targets, w, d->nlines);
+
+    if (rc != 0) {
+        d->seq--;
+        return -1;
+    }
+
+    d->elements = d->a.count;
+
+    d4_words_join(w, &d->a);
+    d4_words_join(w, &d->b);
+
+    return d4_words_head(w);
+}
+
+
+static void
+ngx_d4_dispatch_committed(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    redisReply  **e;
+
+    if (ngx_d4_dispatch_unref(d)) {
+        return;
+    }
+
+    if (!ngx_d4_dispatch_succeeded(d, ngx_d4_worker.queues, reply, "commit")) {
+        return;
+    }
+
+    if (!ngx_d4_reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements == 0
+        || !ngx_d4_reply_text(reply->element[0]))
+    {
+        ngx_log_error(NGX_LOG_ALERT, ngx_d4_worker.log, 0,
+                      "d4 dispatch of session %s: unexpected answer to a "
+                      "commit", d->sid);
+        ngx_d4_dispatch_later(d);
+        return;
+    }
+
+    e = reply->element;
+
+    if (ngx_strcmp(e[0]->str, "fenced") == 0) {
+        ngx_d4_dispatch_lose(d, "another worker took it over");
+        return;
+    }
+
+    if (ngx_strcmp(e[0]->str, "gone") == 0) {
+        ngx_d4_dispatch_check(d);
+        return;
+    }
+
+    if (ngx_strcmp(e[0]->str, "older") == 0) {
+        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
+                      "redis queues lost acknowledged commits of d4 session "
+                      "%s of %s", d->sid, d->hex);
+    }
+
+    ngx_d4_targets_pushed(&d->targets, e + 1, reply->elements - 1, d->type);
+
+    ngx_d4_dispatch_moved(d);
+    ngx_d4_dispatch_work(d);
+}
+
+
+/* The step is done. */
+
+static void
+ngx_d4_dispatch_moved(ngx_d4_dispatch_t *d)
+{
+    ngx_d4_dispatch_count(d->type, NGX_D4_COUNT_BYTES, d->out.bytes);
+    ngx_d4_dispatch_count(d->type, NGX_D4_COUNT_ELEMENTS, d->elements);
+
+    d->length += d->out.bytes;
+
+    if (d->decoder) {
+        d->state = d->decoder->preamble_version;
+    }
+
+    d4_words_free(&d->commit);
+    d4_blocks_free(&d->out);
+    d4_blocks_free(&d->lines);
+    d->nlines = 0;
+    d->elements = 0;
+
+    if (d->rotate && d->file) {
+        ngx_d4_dispatch_close_file(d);
+    }
+
+    if (d->new_meta) {
+        ngx_d4_dispatch_extended(d);
+    }
+
+    if (ngx_memcmp(&d->committed, &d->border, sizeof(ngx_d4_position_t))
+        != 0)
+    {
+        d->committed = d->border;
+
+        if (!d->finish) {
+            ngx_d4_dispatch_trim(d);
+        }
+    }
+
+    d->done = d->finish;
+    d->step = 0;
+    d->sealed = 0;
+    d->written = 0;
+    d->rotate = 0;
+    d->new_meta = 0;
+
+    if (d->session) {
+        ngx_d4_session_resume(d->session);
+    }
+}
+
+
+static void
+ngx_d4_dispatch_close_file(ngx_d4_dispatch_t *d)
+{
+    ngx_d4_disk_close(d);
+
+    ngx_d4_closing_add(d->file, d->length, d->hex, d->type, &d->ext, d->sid,
+                       NULL);
+
+    ngx_free(d->file);
+    d->file = NULL;
+    d->length = 0;
+}
+
+
+/*
+ * What was committed leaves the stream.  If this is lost, the next one does
+ * it; the entry that the cursor stands in stays.
+ */
+
+static void
+ngx_d4_dispatch_trim(ngx_d4_dispatch_t *d)
+{
+    u_char     key[NGX_D4_STREAM_KEY], id[2 * NGX_INT64_LEN + 2];
+    ngx_str_t  argv[4];
+
+    ngx_str_set(&argv[0], "XTRIM");
+    ngx_d4_str(&argv[1], key, ngx_sprintf(key, "stream:%ui:%s", d->stream,
+                                          d->sid)
+                              - key);
+    ngx_str_set(&argv[2], "MINID");
+    ngx_d4_str(&argv[3], id, ngx_sprintf(id, "%uL-%uL", d->committed.ms,
+                                         d->committed.n)
+                             - id);
+
+    (void) ngx_d4_redis_command(ngx_d4_worker.streams, 4, argv, NULL, NULL);
+}
+
+
+/*
+ * The cursor is gone: Redis lost it, or another worker finished the session
+ * while this one slept.  In that case the session is not listed any more.
+ */
+
+static void
+ngx_d4_dispatch_check(ngx_d4_dispatch_t *d)
+{
+    u_char     key[sizeof("session_uuid:254")];
+    ngx_str_t  argv[3];
+
+    ngx_str_set(&argv[0], "SISMEMBER");
+    ngx_d4_str(&argv[1], key, ngx_sprintf(key, "session_uuid:%ui", d->type)
+                              - key);
+    ngx_d4_str(&argv[2], d->sid, D4_SID);
+
+    if (ngx_d4_redis_command(ngx_d4_worker.streams, 3, argv,
+                             ngx_d4_dispatch_checked, d)
+        == NGX_OK)
+    {
+        d->refs++;
+
+    } else {
+        ngx_d4_dispatch_later(d);
+    }
+}
+
+
+static void
+ngx_d4_dispatch_checked(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    if (ngx_d4_dispatch_unref(d)) {
+        return;
+    }
+
+    if (!ngx_d4_dispatch_succeeded(d, ngx_d4_worker.streams, reply, "check")) {
+        return;
+    }
+
+    if (ngx_d4_reply_int(reply) == 0) {
+        ngx_d4_dispatch_lose(d, "another worker finished it");
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
+                  "redis queues lost the cursor of d4 session %s of %s",
+                  d->sid, d->hex);
+
+    ngx_d4_dispatch_remake(d);
+}
+
+
+/*
+ * The owner knows better than Redis how far it had come: it writes that down
+ * and begins again from there.
+ */
+
+static void
+ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d)
+{
+    char          closing[NGX_D4_CLOSING_VALUE];
+    u_char        num[6][NGX_INT64_LEN];
+    uint64_t      value[6];
+    ngx_str_t     argv[15];
+    ngx_uint_t    i;
+
+    value[0] = d->type;
+    value[1] = d->seq;
+    value[2] = d->stream;
+    value[3] = d->committed.ms;
+    value[4] = d->committed.n;
+    value[5] = d->committed.off;
+
+    ngx_memzero(argv, sizeof(argv));
+    closing[0] = '\0';
+
+    ngx_d4_str(&argv[0], d->sid, D4_SID);
+    argv[1] = ngx_d4_worker.id;
+    ngx_d4_str(&argv[2], d->hex, D4_UUID_HEX);
+
+    for (i = 0; i < 6; i++) {
+        ngx_d4_str(&argv[3 + i], num[i],
+                   ngx_sprintf(num[i], "%uL", value[i]) - num[i]);
+    }
+
+    if (d->decoder && d->decoder->preamble_len) {
+        ngx_d4_str(&argv[9], d->decoder->preamble, d->decoder->preamble_len);
+    }
+
+    if (d->stream == D4_TYPE_EXTENDED) {
+        ngx_d4_str(&argv[10], d4_meta_json(d->meta),
+                   ngx_strlen(d4_meta_json(d->meta)));
+        argv[11] = d->ext;
+    }
+
+    ngx_d4_str(&argv[12], ngx_d4_store_id, ngx_strlen(ngx_d4_store_id));
+
+    if (d->file) {
+        ngx_d4_closing_value(closing, d->length, d->hex, d->type, &d->ext,
+                             d->sid);
+        ngx_d4_str(&argv[13], d->file, ngx_strlen(d->file));
+        ngx_d4_str(&argv[14], closing, ngx_strlen(closing));
+    }
+
+    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_MAKE, 15, argv,
+                      ngx_d4_dispatch_remade, d)
+        == NGX_OK)
+    {
+        d->refs++;
+
+    } else {
+        ngx_d4_dispatch_later(d);
+    }
+}
+
+
+static void
+ngx_d4_dispatch_remade(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    if (ngx_d4_dispatch_unref(d)) {
+        return;
+    }
+
+    if (!ngx_d4_dispatch_succeeded(d, ngx_d4_worker.queues, reply, "make")) {
+        return;
+    }
+
+    if (ngx_d4_reply_int(reply) && d->file) {
+        ngx_d4_dispatch_close_file(d);
+    }
+
+    ngx_d4_dispatch_restart(d);
+}
+
+
+void
+ngx_d4_dispatch_drop(ngx_d4_dispatch_t *d)
+{
+    u_char     type[NGX_INT_T_LEN];
+    ngx_str_t  argv[3];
+
+    if (d->dropped) {
+        ngx_d4_dispatch_forget(d);
+        return;
+    }
+
+    ngx_d4_str(&argv[0], d->sid, D4_SID);
+    ngx_d4_str(&argv[1], type, ngx_sprintf(type, "%ui", d->type) - type);
+    ngx_str_set(&argv[2], "0");
+
+    /* who took the session over made its end final first */
+
+    if (d->rejected || d->detached || !d->adopted) {
+        argv[2].data = (u_char *) "1";
+    }
+
+    if (ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_DROP, 3, argv,
+                      ngx_d4_dispatch_drop_handler, d)
+        == NGX_OK)
+    {
+        d->refs++;
+    }
+}
+
+
+static void
+ngx_d4_dispatch_drop_handler(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    if (ngx_d4_dispatch_unref(d)) {
+        return;
+    }
+
+    if (ngx_d4_dispatch_succeeded(d, ngx_d4_worker.streams, reply, "end")) {
+        d->dropped = 1;
+        ngx_d4_dispatch_forget(d);
+    }
+}
+
+
+static void
+ngx_d4_dispatch_forget(ngx_d4_dispatch_t *d)
+{
+    u_char     epoch[NGX_INT64_LEN];
+    ngx_str_t  argv[3];
+
+    ngx_d4_str(&argv[0], d->sid, D4_SID);
+    ngx_d4_str(&argv[1], epoch, ngx_sprintf(epoch, "%uL", d->epoch) - epoch);
+    argv[2] = ngx_d4_worker.id;
+
+    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_FORGET, 3, argv,
+                      ngx_d4_dispatch_forgotten, d)
+        == NGX_OK)
+    {
+        d->refs++;
+    }
+}
+
+
+static void
+ngx_d4_dispatch_forgotten(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    if (ngx_d4_dispatch_unref(d)) {
+        return;
+    }
+
+    if (ngx_d4_dispatch_succeeded(d, ngx_d4_worker.queues, reply, "end")) {
+        ngx_d4_dispatch_free(d);
+    }
+}

@@ -1,0 +1,320 @@
+
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
+/*
+ * A stream read back from Redis: of a session whose worker is gone, of one
+ * that the published server left, or of a live one of which this worker does
+ * not have everything in memory any more.  What is read becomes input like
+ * that of a live session.
+ */
+
+
+#include "ngx_d4_dispatch.h"
+
+#include <signal.h>
+
+
+#define NGX_D4_READ_MIN    16              /* entries asked for */
+#define NGX_D4_READ_MAX    4096
+#define NGX_D4_READ_BYTES  (1024 * 1024)   /* aimed at */
+#define NGX_D4_READ_WAIT   1000            /* ms, for a stream that may grow */
+#define NGX_D4_READ_GRACE  60              /* s an owner of another host gets
+                                              to come back */
+
+
+static void ngx_d4_dispatch_read_handler(void *data, redisReply *reply);
+static ngx_uint_t ngx_d4_dispatch_entries(ngx_d4_dispatch_t *d,
+    redisReply *reply, size_t *bytes);
+static ngx_int_t ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d,
+    d4_batch_t *batch, redisReply *reply);
+static void ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d, uint64_t ms,
+    uint64_t n);
+static void ngx_d4_dispatch_at_end(ngx_d4_dispatch_t *d);
+static ngx_uint_t ngx_d4_dispatch_owner_lives(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_close_stream(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_closed_handler(void *data, redisReply *reply);
+
+
+void
+ngx_d4_dispatch_read(ngx_d4_dispatch_t *d)
+{
+    u_char     key[NGX_D4_STREAM_KEY], id[2 * NGX_INT64_LEN + 3];
+    u_char     count[NGX_INT_T_LEN], *p;
+    ngx_str_t  argv[6];
+
+    if ((ngx_msec_int_t) (ngx_current_msec - d->read_at) < 0) {
+        return;
+    }
+
+    if (d->count == 0) {
+        d->count = NGX_D4_READ_MIN;
+    }
+
+    /* the entry that the cursor stands in may have been dealt with in part */
+
+    p = id;
+
+    if (d->read_begun) {
+        *p++ = '(';
+
+    } else {
+        d->read = d->border;
+    }
+
+    ngx_str_set(&argv[0], "XRANGE");
+    ngx_d4_str(&argv[1], key, ngx_sprintf(key, "stream:%ui:%s", d->stream,
+                                          d->sid)
+                              - key);
+    ngx_d4_str(&argv[2], id, ngx_sprintf(p, "%uL-%uL", d->read.ms, d->read.n)
+                             - id);
+    ngx_str_set(&argv[3], "+");
+    ngx_str_set(&argv[4], "COUNT");
+    ngx_d4_str(&argv[5], count, ngx_sprintf(count, "%ui", d->count) - count);
+
+    d->missed = 0;
+
+    if (ngx_d4_redis_command(ngx_d4_worker.streams, 6, argv,
+                             ngx_d4_dispatch_read_handler, d)
+        == NGX_OK)
+    {
+        d->refs++;
+    }
+}
+
+
+static void
+ngx_d4_dispatch_read_handler(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    size_t      bytes;
+    ngx_uint_t  n;
+
+    if (ngx_d4_dispatch_unref(d)) {
+        return;
+    }
+
+    if (!ngx_d4_dispatch_succeeded(d, ngx_d4_worker.streams, reply, "read")) {
+        return;
+    }
+
+    if (!ngx_d4_reply_is(reply, REDIS_REPLY_ARRAY)) {
+        ngx_d4_dispatch_later(d);
+        return;
+    }
+
+    if (reply->elements == 0) {
+        ngx_d4_dispatch_at_end(d);
+        return;
+    }
+
+    n = ngx_d4_dispatch_entries(d, reply, &bytes);
+
+    if (n != reply->elements) {
+        ngx_d4_dispatch_restart(d);        /* no memory */
+        return;
+    }
+
+    /* as many next time as make a step */
+
+    bytes = bytes / n + 1;
+    n = NGX_D4_READ_BYTES / bytes;
+    d->count = ngx_max(NGX_D4_READ_MIN, ngx_min(n, NGX_D4_READ_MAX));
+    d->sealed_stream = 0;
+
+    ngx_d4_dispatch_work(d);
+}
+
+
+static ngx_uint_t
+ngx_d4_dispatch_entries(ngx_d4_dispatch_t *d, redisReply *reply,
+    size_t *bytes)
+{
+    ngx_uint_t  i;
+    d4_batch_t  batch;
+
+    d4_batch_init(&batch, &ngx_d4_worker.pool);
+
+    for (i = 0; i < reply->elements; i++) {
+        if (ngx_d4_dispatch_entry(d, &batch, reply->element[i]) != NGX_OK) {
+            break;
+        }
+    }
+
+    *bytes = batch.bytes;
+
+    if (i == reply->elements
+        && ngx_d4_dispatch_input(d, &batch) != NGX_OK)
+    {
+        i = 0;
+    }
+
+    d4_batch_clear(&batch);
+
+    return i;
+}
+
+
+static ngx_int_t
+ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d, d4_batch_t *batch,
+    redisReply *reply)
+{
+    char         *p;
+    size_t        i;
+    uint64_t      ms, n;
+    redisReply   *fields, *message;
+    d4_header_t   h;
+
+    if (!ngx_d4_reply_is(reply, REDIS_REPLY_ARRAY) || reply->elements != 2
+        || !ngx_d4_reply_text(reply->element[0]))
+    {
+        return NGX_ERROR;
+    }
+
+    fields = reply->element[1];
+    message = NULL;
+
+    ms = strtoull(reply->element[0]->str, &p, 10);
+    n = (*p == '-') ? strtoull(p + 1, NULL, 10) : 0;
+
+    if (!d->foreign) {
+        ngx_d4_dispatch_gap(d, ms, n);
+    }
+
+    if (ngx_d4_reply_is(fields, REDIS_REPLY_ARRAY)) {
+        for (i = 0; i + 1 < fields->elements; i += 2) {
+            if (ngx_d4_reply_text(fields->element[i])
+                && ngx_d4_reply_text(fields->element[i + 1])
+                && ngx_strcmp(fields->element[i]->str, "message") == 0)
+            {
+                message = fields->element[i + 1];
+            }
+        }
+    }
+
+    ngx_memzero(&h, sizeof(d4_header_t));
+
+    h.type = (uint8_t) d->stream;
+    h.size = message ? (uint32_t) message->len : 0;
+
+    if (d4_batch_begin(batch, d->sid, &h, ms, n, 0) != 0
+        || (message && d4_batch_data(batch, (u_char *) message->str,
+                                     message->len)
+                       != 0)
+        || d4_batch_commit(batch, &h) != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    d->read.ms = ms;
+    d->read.n = n;
+    d->read_begun = 1;
+
+    return NGX_OK;
+}
+
+
+/* The ids of a session's entries are dense: what is missing was lost. */
+
+static void
+ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d, uint64_t ms, uint64_t n)
+{
+    uint64_t  next;
+
+    next = d->read.n + 1;
+
+    if (d->read.n && n > next) {
+        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
+                      "d4 session %s of %s: %uL entries are missing in its "
+                      "stream before %uL-%uL", d->sid, d->hex, n - next, ms,
+                      n);
+    }
+}
+
+
+/*
+ * Nothing is left to read, for now or for good.  Nothing can come any more
+ * when the session has ended and its end was made final: until then an owner
+ * that only slept may take it back.
+ */
+
+static void
+ngx_d4_dispatch_at_end(ngx_d4_dispatch_t *d)
+{
+    if (d->session && d->missed) {
+        ngx_d4_dispatch_read(d);
+        return;
+    }
+
+    if (d->session || d->ended || d->sealed_stream) {
+        d->reading = 0;
+        d->ended = (d->session == NULL);
+        ngx_d4_worker.nreading--;
+
+        ngx_d4_dispatch_work(d);
+        return;
+    }
+
+    if (ngx_d4_dispatch_owner_lives(d)) {
+        d->read_at = ngx_current_msec + NGX_D4_READ_WAIT;
+        return;
+    }
+
+    ngx_d4_dispatch_close_stream(d);
+}
+
+
+/* The process is there: it sleeps, or another one has its number by now. */
+
+static ngx_uint_t
+ngx_d4_dispatch_owner_lives(ngx_d4_dispatch_t *d)
+{
+    if (d->adopted == 0 || ngx_time() - d->adopted >= NGX_D4_READ_GRACE) {
+        return 0;
+    }
+
+    return d->former_pid == 0
+           || kill(d->former_pid, 0) == 0 || ngx_errno != NGX_ESRCH;
+}
+
+
+static void
+ngx_d4_dispatch_close_stream(ngx_d4_dispatch_t *d)
+{
+    ngx_str_t  argv[1];
+
+    ngx_d4_str(&argv[0], d->sid, D4_SID);
+
+    if (ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_SEAL, 1, argv,
+                      ngx_d4_dispatch_closed_handler, d)
+        == NGX_OK)
+    {
+        d->refs++;
+    }
+}
+
+
+static void
+ngx_d4_dispatch_closed_handler(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    if (ngx_d4_dispatch_unref(d)) {
+        return;
+    }
+
+    if (!ngx_d4_dispatch_succeeded(d, ngx_d4_worker.streams, reply, "seal")) {
+        return;
+    }
+
+    if (ngx_d4_reply_int(reply)) {
+        d->sealed_stream = 1;
+        ngx_d4_dispatch_read(d);           /* what came before it */
+        return;
+    }
+
+    d->read_at = ngx_current_msec + NGX_D4_READ_WAIT;
+}
