@@ -34,7 +34,7 @@ BUILD_PACKAGES = gcc libc6-dev libhiredis-dev libssl-dev uuid-dev \
 RUN_PACKAGES   = redis-server openssl tcpdump curl
 TEST_PACKAGES  = libcmocka-dev clang libclang-rt-dev perl \
                  libio-socket-ssl-perl gcc-s390x-linux-gnu \
-                 libc6-dev-s390x-cross qemu-user
+                 libc6-dev-s390x-cross qemu-user dnscap nsd ldnsutils
 
 deps:
 	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
