@@ -16,6 +16,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include <ngx_thread_pool.h>
 
 #include "ngx_d4_redis.h"
 #include "protocol/d4_addr.h"

@@ -18,18 +18,15 @@
 
 #define NGX_D4_DISK_IOV    64
 #define NGX_D4_DISK_OPEN   1000            /* ms between tries */
+#define NGX_D4_DISK_NAMES  1000            /* tried for an object */
 
 
-struct ngx_d4_disk_s {
+typedef struct {                       /* for a thread, and back */
     ngx_d4_dispatch_t       *dispatch;
     d4_blocks_t             *out;
-    d4_blocks_t             *lines;
-    ngx_uint_t               nlines;
-    const d4_handler_t      *handler;
-    d4_handler_conf_t        options;
     struct tm                tm;
 
-    u_char                   file[D4_PATH_MAX];
+    char                     file[D4_PATH_MAX];
     uint64_t                 offset;
     int                      fd;
     ngx_uint_t               create;
@@ -37,34 +34,20 @@ struct ngx_d4_disk_s {
     uint64_t                 min_free;
 
     const char              *meta;     /* the object of type 2, to be kept */
-    char                     meta_path[D4_PATH_MAX];
+    const char              *hex;
+    ngx_str_t                ext;
 
     d4_store_rc_t            rc;
     ngx_err_t                err;
-    ngx_uint_t               errors;   /* lines that were none */
-    ngx_uint_t               objects;
-    uint64_t                 bytes;
-    char                    *paths;    /* one for each line, ended with a
-                                          zero; empty for one that was none */
-};
-
-
-typedef struct {                       /* reads d4_blocks_t */
-    d4_block_t              *block;
-    uint32_t                 pos;
-} ngx_d4_disk_reader_t;
+} ngx_d4_disk_t;
 
 
 static void ngx_d4_disk_handler(void *data, ngx_log_t *log);
 static d4_store_rc_t ngx_d4_disk_file(ngx_d4_disk_t *k);
 static d4_store_rc_t ngx_d4_disk_blocks(ngx_d4_disk_t *k);
 static d4_store_rc_t ngx_d4_disk_meta(ngx_d4_disk_t *k);
-static d4_store_rc_t ngx_d4_disk_lines(ngx_d4_disk_t *k);
-static int ngx_d4_disk_object(void *ctx, const d4_object_t *object);
-static void ngx_d4_disk_read(ngx_d4_disk_reader_t *r, void *p, size_t len);
 static void ngx_d4_disk_done(ngx_event_t *ev);
 static void ngx_d4_disk_failed(ngx_d4_dispatch_t *d, ngx_d4_disk_t *k);
-static ngx_int_t ngx_d4_disk_paths(ngx_d4_dispatch_t *d, ngx_d4_disk_t *k);
 static void ngx_d4_disk_keep(ngx_d4_dispatch_t *d, int fd);
 
 
@@ -178,48 +161,35 @@ ngx_d4_disk_write(ngx_d4_dispatch_t *d)
 
     conf = ngx_d4_worker.conf;
 
-    task = ngx_calloc(sizeof(ngx_thread_task_t) + sizeof(ngx_d4_disk_t),
-                      ngx_d4_worker.log);
+    task = ngx_d4_disk_task(sizeof(ngx_d4_disk_t), ngx_d4_disk_handler,
+                            ngx_d4_disk_done);
     if (task == NULL) {
         return NGX_ERROR;
     }
 
-    k = (ngx_d4_disk_t *) (task + 1);
-
-    task->ctx = k;
-    task->handler = ngx_d4_disk_handler;
-    task->event.handler = ngx_d4_disk_done;
-    task->event.data = task;
-    task->event.log = ngx_d4_worker.log;
+    k = task->ctx;
 
     k->dispatch = d;
     k->out = &d->out;
-    k->lines = &d->lines;
-    k->nlines = d->nlines;
     k->fd = d->fd;
     k->offset = d->length;
     k->create = d->create;
     k->sync = conf->data_sync;
     k->min_free = (uint64_t) conf->data_min_free;
-    k->handler = d->handler;
 
     if (d->file) {
         ngx_memcpy(k->file, d->file, ngx_strlen(d->file) + 1);
     }
 
-    if (d->type == D4_TYPE_META) {
-        ngx_d4_dispatch_time(d->nlines ? ngx_time() : d->started,
-                             (ngx_tm_t *) &k->tm);
+    k->hex = d->hex;
+    k->ext = d->ext;
 
-        if (d->new_meta) {
-            k->meta = d4_meta_json(d->meta);
-        }
+    if (d->new_meta) {
 
-        k->options.uuid = d->hex;
-        k->options.compress = d4_meta_compress(d->meta);
-        k->options.segregate = d4_meta_segregate(d->meta);
-        k->options.extension = d4_meta_extension(d->meta);
-        k->options.tm = &k->tm;
+        /* repeated, it comes to the same name */
+
+        k->meta = d4_meta_json(d->meta);
+        ngx_d4_dispatch_time(d->started, &k->tm);
     }
 
     if (ngx_thread_task_post(conf->data_pool, task) != NGX_OK) {
@@ -230,6 +200,26 @@ ngx_d4_disk_write(ngx_d4_dispatch_t *d)
     d->refs++;
 
     return NGX_OK;
+}
+
+
+ngx_thread_task_t *
+ngx_d4_disk_task(size_t size, void (*handler)(void *data, ngx_log_t *log),
+    ngx_event_handler_pt done)
+{
+    ngx_thread_task_t  *task;
+
+    task = ngx_calloc(sizeof(ngx_thread_task_t) + size, ngx_d4_worker.log);
+
+    if (task != NULL) {
+        task->ctx = task + 1;
+        task->handler = handler;
+        task->event.handler = done;
+        task->event.data = task;
+        task->event.log = ngx_d4_worker.log;
+    }
+
+    return task;
 }
 
 
@@ -261,10 +251,6 @@ ngx_d4_disk_handler(void *data, ngx_log_t *log)
         k->rc = ngx_d4_disk_file(k);
     }
 
-    if (k->rc == D4_STORE_OK && k->nlines) {
-        k->rc = ngx_d4_disk_lines(k);
-    }
-
     k->err = (k->rc == D4_STORE_OK) ? 0 : ngx_errno;
 }
 
@@ -278,14 +264,14 @@ ngx_d4_disk_file(ngx_d4_disk_t *k)
     if (k->fd == -1) {
 
         if (k->create) {
-            rc = d4_store_create(&ngx_d4_store, (char *) k->file, &k->fd);
+            rc = d4_store_create(&ngx_d4_store, k->file, &k->fd);
 
         } else {
 
             /* beyond what is committed is what a write of ours left */
 
-            rc = d4_store_append(&ngx_d4_store, (char *) k->file, k->offset,
-                                 &k->fd, &size);
+            rc = d4_store_append(&ngx_d4_store, k->file, k->offset, &k->fd,
+                                 &size);
 
             if (rc == D4_STORE_OK && size != k->offset) {
                 rc = d4_store_cut(k->fd, k->offset);
@@ -351,4 +337,210 @@ ngx_d4_disk_blocks(ngx_d4_disk_t *k)
     }
 
     return D4_STORE_OK;
+}
+
+
+/* The object of type 2, beside the files that it describes. */
+
+static d4_store_rc_t
+ngx_d4_disk_meta(ngx_d4_disk_t *k)
+{
+    char            path[D4_PATH_MAX];
+    unsigned        n;
+    d4_object_t     what;
+    d4_store_rc_t   rc;
+
+    for (n = 0; n < NGX_D4_DISK_NAMES; n++) {
+
+        if (d4_path_extended(path, k->hex, (char *) k->ext.data, k->ext.len,
+                             D4_PATH_META, &k->tm, n)
+            != 0)
+        {
+            errno = 0;
+            return D4_STORE_BAD_PATH;
+        }
+
+        rc = d4_object_write(&ngx_d4_store, path, k->meta, strlen(k->meta), 0,
+                             (int) k->sync, &what);
+
+        if (rc != D4_STORE_OK || what != D4_OBJECT_DIFFERENT) {
+            return rc;
+        }
+    }
+
+    return D4_STORE_OK;
+}
+
+
+static void
+ngx_d4_disk_done(ngx_event_t *ev)
+{
+    ngx_d4_disk_t      *k;
+    ngx_thread_task_t  *task;
+    ngx_d4_dispatch_t  *d;
+
+    task = ev->data;
+    k = task->ctx;
+    d = k->dispatch;
+
+    if (d->dead && k->fd != -1 && d->fd == NGX_INVALID_FILE) {
+        (void) d4_store_file_close(k->fd);
+    }
+
+    if (ngx_d4_dispatch_unref(d)) {
+        ngx_free(task);
+        return;
+    }
+
+    if (k->fd != -1 && d->fd == NGX_INVALID_FILE) {
+        ngx_d4_disk_keep(d, k->fd);
+    }
+
+    d->create = k->create;
+
+    if (k->rc == D4_STORE_OK) {
+        ngx_d4_disk_works();
+        d->written = 1;
+
+    } else {
+        ngx_d4_disk_failed(d, k);
+    }
+
+    ngx_free(task);
+
+    ngx_d4_dispatch_work(d);
+}
+
+
+static void
+ngx_d4_disk_failed(ngx_d4_dispatch_t *d, ngx_d4_disk_t *k)
+{
+    switch (k->rc) {
+
+    case D4_STORE_EXISTS:
+
+        /* not one of ours; the next name, then */
+
+        if (d->file && k->create) {
+            ngx_free(d->file);
+            d->file = NULL;
+            d->number++;
+            return;
+        }
+
+        break;
+
+    case D4_STORE_SHORT:
+    case D4_STORE_LONG:
+    case D4_STORE_MISSING:
+    case D4_STORE_UNSAFE:
+    case D4_STORE_DAMAGED:
+
+        if (!k->create) {
+
+            /* somebody was at the file: it is closed, and a new one begun */
+
+            ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, k->err,
+                          "d4 file \"%s\", of which %uL bytes were "
+                          "committed: %s", k->file, k->offset,
+                          d4_store_text(k->rc));
+
+            ngx_d4_dispatch_restart(d);
+            return;
+        }
+
+        break;
+
+    default:
+        break;
+    }
+
+    ngx_d4_disk_fails(k->rc, k->err);
+    ngx_d4_dispatch_later(d);
+}
+
+
+/* Said once: sessions wait, and their sensors are held back. */
+
+void
+ngx_d4_disk_fails(d4_store_rc_t rc, ngx_err_t err)
+{
+    if (ngx_d4_disk_bad) {
+        return;
+    }
+
+    ngx_d4_disk_bad = 1;
+
+    ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, err,
+                  "d4 data directory \"%V\": %s; sessions wait",
+                  &ngx_d4_worker.conf->data, d4_store_text(rc));
+}
+
+
+void
+ngx_d4_disk_works(void)
+{
+    if (!ngx_d4_disk_bad) {
+        return;
+    }
+
+    ngx_d4_disk_bad = 0;
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_d4_worker.log, 0,
+                  "d4 data directory \"%V\" is written to again",
+                  &ngx_d4_worker.conf->data);
+}
+
+
+/*
+ * Files stay open while they are written to often; beyond the limit the one
+ * that was opened first is closed, and opened again when its session has
+ * something for it.
+ */
+
+static void
+ngx_d4_disk_keep(ngx_d4_dispatch_t *d, int fd)
+{
+    ngx_queue_t        *q;
+    ngx_d4_dispatch_t  *other;
+
+    d->fd = fd;
+
+    ngx_queue_insert_tail(&ngx_d4_open_files, &d->fd_queue);
+    ngx_d4_open_n++;
+
+    for (q = ngx_queue_head(&ngx_d4_open_files);
+         ngx_d4_open_n > (ngx_uint_t) ngx_d4_worker.conf->open_files
+         && q != ngx_queue_sentinel(&ngx_d4_open_files);
+         /* void */ )
+    {
+        other = ngx_queue_data(q, ngx_d4_dispatch_t, fd_queue);
+        q = ngx_queue_next(q);
+
+        /* not under a thread */
+
+        if (other != d && other->refs == (ngx_uint_t) other->posted) {
+            ngx_d4_disk_close(other);
+        }
+    }
+}
+
+
+void
+ngx_d4_disk_close(ngx_d4_dispatch_t *d)
+{
+    if (d->fd == NGX_INVALID_FILE) {
+        return;
+    }
+
+    if (d4_store_file_close(d->fd) != D4_STORE_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, ngx_errno,
+                      "d4 file \"%s\" was not written to disk",
+                      d->file ? d->file : "");
+    }
+
+    ngx_queue_remove(&d->fd_queue);
+    ngx_d4_open_n--;
+
+    d->fd = NGX_INVALID_FILE;
 }

@@ -24,6 +24,9 @@ ngx_d4_dispatch_init(void)
     ngx_queue_init(&ngx_d4_worker.dispatches);
     ngx_queue_init(&ngx_d4_dispatch_posted);
 
+    ngx_d4_disk_init();
+    ngx_d4_closing_init();
+
     ngx_memzero(&ngx_d4_dispatch_event, sizeof(ngx_event_t));
 
     ngx_d4_dispatch_event.handler = ngx_d4_dispatch_post_handler;
@@ -401,7 +404,6 @@ ngx_d4_dispatch_restart(ngx_d4_dispatch_t *d)
     d->cursor = 0;
     d->read_begun = 0;
     d->sealed_stream = 0;
-    d->finished = 0;
 
     ngx_d4_dispatch_later(d);
 }
@@ -470,7 +472,7 @@ ngx_d4_dispatch_reject(ngx_d4_dispatch_t *d, const char *reason)
     s = d->session;
 
     if (s != NULL) {
-        ngx_d4_session_reject(s, text);
+        ngx_d4_session_reject(s, (char *) text);
         return;
     }
 
@@ -565,6 +567,10 @@ ngx_d4_dispatch_free(ngx_d4_dispatch_t *d)
         ngx_free(d->file);
     }
 
+    if (d->former_file) {
+        ngx_free(d->former_file);
+    }
+
     if (d->reading && !d->waiting) {
         ngx_d4_worker.nreading--;
     }
@@ -644,7 +650,10 @@ ngx_d4_dispatches_tick(void)
         }
     }
 
-    ngx_d4_dispatch_stat_tick();
+    if (w->conf->dispatch) {
+        ngx_d4_closing_tick();
+        ngx_d4_dispatch_stat_tick();
+    }
 }
 
 

@@ -124,6 +124,8 @@ struct ngx_d4_dispatch_s {
     time_t                   opened;
     ngx_int_t                day;
     ngx_uint_t               number;   /* to begin with, of its name */
+    char                    *former_file;  /* of a former owner, to be closed */
+    uint64_t                 former_length;
 
     /* the step */
     d4_blocks_t              out;      /* for the file */
@@ -264,6 +266,12 @@ ngx_int_t ngx_d4_dispatch_take(ngx_d4_dispatch_t *d, redisReply *reply);
 
 void ngx_d4_dispatch_read(ngx_d4_dispatch_t *d);
 
+/*
+ * Closes the file of the former owner; whole: what it may have beyond what was
+ * committed is in the stream.
+ */
+void ngx_d4_dispatch_close_former(ngx_d4_dispatch_t *d, ngx_uint_t whole);
+
 
 /* ngx_d4_dispatch_stat.c: what was done */
 
@@ -326,7 +334,11 @@ size_t ngx_d4_disk_path(u_char *buf, const char *file);
 
 #define NGX_D4_DISK_PATH  (D4_PATH_MAX + NGX_MAX_PATH + 8)
 
-/* Runs task in a thread of the pool; it is freed if it cannot be queued. */
+/* A file could not be written, or was: a change is logged. */
+void ngx_d4_disk_fails(d4_store_rc_t rc, ngx_err_t err);
+void ngx_d4_disk_works(void);
+
+/* A task with size bytes for its ctx, zeroed; ngx_free()d when it is done. */
 ngx_thread_task_t *ngx_d4_disk_task(size_t size,
     void (*handler)(void *data, ngx_log_t *log), ngx_event_handler_pt done);
 
@@ -344,11 +356,12 @@ void ngx_d4_closing_value(char *buf, uint64_t length, const char *hex,
     ngx_uint_t type, ngx_str_t *ext);
 
 /*
- * A file that is on the list and is this worker's to close; store: NULL for
- * that of this host.  length: what was committed of it.
+ * A file that is on the list, in this host's data directory, and is this
+ * worker's to close.  length: what was committed of it; aside: keep what is
+ * beyond that.
  */
 void ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
-    ngx_uint_t type, ngx_str_t *ext, const char *store);
+    ngx_uint_t type, ngx_str_t *ext, ngx_uint_t aside);
 
 void ngx_d4_closing_tick(void);
 

@@ -15,6 +15,7 @@
 
 static void ngx_d4_dispatch_opened(void *data, redisReply *reply);
 static ngx_int_t ngx_d4_dispatch_restore(ngx_d4_dispatch_t *d, redisReply **e);
+static ngx_int_t ngx_d4_dispatch_former(ngx_d4_dispatch_t *d, redisReply **e);
 static uint64_t ngx_d4_dispatch_number(redisReply *reply);
 static void ngx_d4_dispatch_named(void *data, redisReply *reply);
 static int ngx_d4_dispatch_seal(ngx_d4_dispatch_t *d);
@@ -146,7 +147,6 @@ ngx_d4_dispatch_take(ngx_d4_dispatch_t *d, redisReply *reply)
 static ngx_int_t
 ngx_d4_dispatch_restore(ngx_d4_dispatch_t *d, redisReply **e)
 {
-    ngx_str_t           ext;
     ngx_d4_position_t  *at;
 
     d->epoch = ngx_d4_dispatch_number(e[NGX_D4_OPEN_EPOCH]);
@@ -193,17 +193,41 @@ ngx_d4_dispatch_restore(ngx_d4_dispatch_t *d, redisReply **e)
         return NGX_ERROR;
     }
 
-    /* the file of the former owner is on the list already */
+    return ngx_d4_dispatch_former(d, e);
+}
 
-    if (ngx_d4_reply_text(e[NGX_D4_OPEN_FILE]) && e[NGX_D4_OPEN_FILE]->len
-        && ngx_d4_reply_text(e[NGX_D4_OPEN_STORE]))
+
+/*
+ * The file of the former owner is on the list already.  If it is on another
+ * host's disk, that one closes it when it sees it there.
+ */
+
+static ngx_int_t
+ngx_d4_dispatch_former(ngx_d4_dispatch_t *d, redisReply **e)
+{
+    redisReply  *file;
+
+    file = e[NGX_D4_OPEN_FILE];
+
+    if (!ngx_d4_reply_text(file) || file->len == 0
+        || !ngx_d4_reply_text(e[NGX_D4_OPEN_STORE])
+        || ngx_strcmp(e[NGX_D4_OPEN_STORE]->str, ngx_d4_store_id) != 0
+        || d->former_file)
     {
-        ext = d->ext;
+        return NGX_OK;
+    }
 
-        ngx_d4_closing_add((u_char *) e[NGX_D4_OPEN_FILE]->str,
-                           ngx_d4_dispatch_number(e[NGX_D4_OPEN_LENGTH]),
-                           d->hex, d->type, &ext, d->sid,
-                           e[NGX_D4_OPEN_STORE]->str);
+    d->former_file = ngx_alloc(file->len + 1, ngx_d4_worker.log);
+
+    if (d->former_file == NULL) {
+        return NGX_OK;                     /* the list has it */
+    }
+
+    ngx_memcpy(d->former_file, file->str, file->len + 1);
+    d->former_length = ngx_d4_dispatch_number(e[NGX_D4_OPEN_LENGTH]);
+
+    if (!d->reading) {
+        ngx_d4_dispatch_close_former(d, 1);
     }
 
     return NGX_OK;
@@ -346,7 +370,7 @@ ngx_d4_dispatch_seal(ngx_d4_dispatch_t *d)
 
     if (d->rotate && d->file) {
         ngx_d4_closing_value(closing, d->length + d->out.bytes, d->hex,
-                             d->type, &d->ext, d->sid);
+                             d->type, &d->ext);
     }
 
     rc = d4_words_text(w, "EVAL")
@@ -482,6 +506,8 @@ ngx_d4_dispatch_moved(ngx_d4_dispatch_t *d)
         ngx_d4_dispatch_extended(d);
     }
 
+    ngx_d4_dispatch_seen(d);
+
     if (ngx_memcmp(&d->committed, &d->border, sizeof(ngx_d4_position_t))
         != 0)
     {
@@ -510,8 +536,7 @@ ngx_d4_dispatch_close_file(ngx_d4_dispatch_t *d)
 {
     ngx_d4_disk_close(d);
 
-    ngx_d4_closing_add(d->file, d->length, d->hex, d->type, &d->ext, d->sid,
-                       NULL);
+    ngx_d4_closing_add(d->file, d->length, d->hex, d->type, &d->ext, 0);
 
     ngx_free(d->file);
     d->file = NULL;
@@ -643,8 +668,7 @@ ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d)
     ngx_d4_str(&argv[12], ngx_d4_store_id, ngx_strlen(ngx_d4_store_id));
 
     if (d->file) {
-        ngx_d4_closing_value(closing, d->length, d->hex, d->type, &d->ext,
-                             d->sid);
+        ngx_d4_closing_value(closing, d->length, d->hex, d->type, &d->ext);
         ngx_d4_str(&argv[13], d->file, ngx_strlen(d->file));
         ngx_d4_str(&argv[14], closing, ngx_strlen(closing));
     }

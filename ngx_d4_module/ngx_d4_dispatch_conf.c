@@ -23,6 +23,9 @@ static ngx_thread_pool_t *ngx_d4_thread_pool(ngx_conf_t *cf, char *name,
     char *threads);
 
 
+extern ngx_module_t  ngx_thread_pool_module;
+
+
 void
 ngx_d4_dispatch_create_conf(ngx_d4_conf_t *conf)
 {

@@ -115,7 +115,7 @@ ngx_d4_dispatch_accept(ngx_d4_dispatch_t *d)
     text = d4_meta_json(d->meta);
     ngx_d4_str(&argv[4], text, ngx_strlen(text));
 
-    n = ngx_min(d4_meta_tags(d->meta), NGX_D4_META_TAGS);
+    n = ngx_min(d->meta->ntags, NGX_D4_META_TAGS);
 
     for (i = 0; i < n; i++) {
         text = d4_meta_tag(d->meta, i);

@@ -30,8 +30,8 @@ static ngx_uint_t ngx_d4_dispatch_entries(ngx_d4_dispatch_t *d,
     redisReply *reply, size_t *bytes);
 static ngx_int_t ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d,
     d4_batch_t *batch, redisReply *reply);
-static void ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d, uint64_t ms,
-    uint64_t n);
+static ngx_uint_t ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d,
+    redisReply *entry);
 static void ngx_d4_dispatch_at_end(ngx_d4_dispatch_t *d);
 static ngx_uint_t ngx_d4_dispatch_owner_lives(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_close_stream(ngx_d4_dispatch_t *d);
@@ -104,6 +104,12 @@ ngx_d4_dispatch_read_handler(void *data, redisReply *reply)
     if (!ngx_d4_reply_is(reply, REDIS_REPLY_ARRAY)) {
         ngx_d4_dispatch_later(d);
         return;
+    }
+
+    if (d->former_file) {
+        ngx_d4_dispatch_close_former(d, reply->elements != 0
+                                        && !ngx_d4_dispatch_gap(d,
+                                                       reply->element[0]));
     }
 
     if (reply->elements == 0) {
@@ -180,10 +186,6 @@ ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d, d4_batch_t *batch,
     ms = strtoull(reply->element[0]->str, &p, 10);
     n = (*p == '-') ? strtoull(p + 1, NULL, 10) : 0;
 
-    if (!d->foreign) {
-        ngx_d4_dispatch_gap(d, ms, n);
-    }
-
     if (ngx_d4_reply_is(fields, REDIS_REPLY_ARRAY)) {
         for (i = 0; i + 1 < fields->elements; i += 2) {
             if (ngx_d4_reply_text(fields->element[i])
@@ -217,21 +219,48 @@ ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d, d4_batch_t *batch,
 }
 
 
-/* The ids of a session's entries are dense: what is missing was lost. */
+/*
+ * The ids of our own sessions' entries are dense: 1 if some are missing
+ * between the cursor and this one, which are lost.
+ */
 
-static void
-ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d, uint64_t ms, uint64_t n)
+static ngx_uint_t
+ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d, redisReply *entry)
 {
-    uint64_t  next;
+    char      *p;
+    uint64_t   n;
 
-    next = d->read.n + 1;
-
-    if (d->read.n && n > next) {
-        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
-                      "d4 session %s of %s: %uL entries are missing in its "
-                      "stream before %uL-%uL", d->sid, d->hex, n - next, ms,
-                      n);
+    if (d->foreign || d->border.n == 0
+        || !ngx_d4_reply_is(entry, REDIS_REPLY_ARRAY)
+        || !ngx_d4_reply_text(entry->element[0]))
+    {
+        return 0;
     }
+
+    p = strchr(entry->element[0]->str, '-');
+    n = p ? strtoull(p + 1, NULL, 10) : 0;
+
+    if (n <= d->border.n + 1) {
+        return 0;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
+                  "d4 session %s of %s: %uL entries are missing in its stream "
+                  "before %s", d->sid, d->hex, n - d->border.n - 1,
+                  entry->element[0]->str);
+
+    return 1;
+}
+
+
+void
+ngx_d4_dispatch_close_former(ngx_d4_dispatch_t *d, ngx_uint_t whole)
+{
+    ngx_d4_closing_add(d->former_file, d->former_length, d->hex, d->type,
+                       &d->ext, !whole);
+
+    ngx_free(d->former_file);
+    d->former_file = NULL;
 }
 
 

@@ -142,8 +142,6 @@ static const char  ngx_d4_script_name[] =
  * older: Redis had lost commits that it had acknowledged.
  */
 
-#define NGX_D4_COMMIT_ARGS  21
-
 static const char  ngx_d4_script_commit[] =
     NGX_D4_LUA_PUSH
     "local k='d4:cursor:'..ARGV[1] "
@@ -178,8 +176,8 @@ static const char  ngx_d4_script_commit[] =
 
 
 /*
- * queues; store, file, seconds of unread, now, number of elements (0 or 1),
- * bytes, queues, for each: list, max, maxb, kind; element
+ * queues; store, file, seconds of unread, now, bytes of the element, queues,
+ * for each: list, max, maxb, kind; element
  * -> {0}: somebody else did it, or {1, {length, dropped, flags}...}
  *
  * A file was closed for good: its name goes to the queues.
@@ -190,11 +188,10 @@ static const char  ngx_d4_script_pushed[] =
     "if redis.call('HDEL','d4:closing:'..ARGV[1],ARGV[2])==0 then "
         "return {0} end "
     "local out={1} "
-    "local a=8+4*tonumber(ARGV[7]) "
-    "for i=8,a-1,4 do "
+    "local a=7+4*tonumber(ARGV[6]) "
+    "for i=7,a-1,4 do "
         "out[#out+1]=push(ARGV[i],tonumber(ARGV[i+1]),tonumber(ARGV[i+2]),"
-            "tonumber(ARGV[3]),tonumber(ARGV[4]),a,a+tonumber(ARGV[5])-1,"
-            "tonumber(ARGV[6])) end "
+            "tonumber(ARGV[3]),tonumber(ARGV[4]),a,a,tonumber(ARGV[5])) end "
     "return out";
 
 

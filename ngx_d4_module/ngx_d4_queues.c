@@ -25,9 +25,6 @@ static void ngx_d4_targets_updated(ngx_d4_target_t *target);
 ngx_uint_t
 ngx_d4_targets_fresh(ngx_d4_dispatch_t *d)
 {
-    char               dashed[D4_UUID_DASHED + 1];
-    u_char             key[sizeof("254:") + D4_PATH_NAME], uuid[D4_UUID_SIZE];
-    ngx_str_t          argv[4];
     ngx_d4_targets_t  *t;
 
     t = &d->targets;
@@ -40,22 +37,7 @@ ngx_d4_targets_fresh(ngx_d4_dispatch_t *d)
 
     t->generation = ngx_d4_worker.shared->queues;
 
-    ngx_d4_dispatch_queue(d, &argv[1]);
-
-    if (d->type == D4_TYPE_META) {
-        ngx_d4_str(&argv[0], key, ngx_sprintf(key, "254:%V", &argv[1]) - key);
-
-    } else {
-        argv[0] = argv[1];
-    }
-
-    ngx_d4_str(&argv[2], d->hex, D4_UUID_HEX);
-    (void) d4_uuid_parse(uuid, d->hex, D4_UUID_HEX);
-    d4_uuid_dashed(dashed, uuid);
-    ngx_d4_str(&argv[3], dashed, D4_UUID_DASHED);
-
-    if (ngx_d4_script(ngx_d4_worker.metadata, NGX_D4_SCRIPT_QUEUES, 4, argv,
-                      ngx_d4_targets_handler, d)
+    if (ngx_d4_targets_ask(d->hex, d->type, &d->ext, ngx_d4_targets_handler, d)
         == NGX_OK)
     {
         d->refs++;
@@ -65,28 +47,10 @@ ngx_d4_targets_fresh(ngx_d4_dispatch_t *d)
 }
 
 
-/* The name of a session's queues: its type, or its extended type. */
-
-void
-ngx_d4_dispatch_queue(ngx_d4_dispatch_t *d, ngx_str_t *name)
-{
-    static u_char  text[NGX_INT_T_LEN];
-
-    if (d->type == D4_TYPE_META) {
-        *name = d->ext;
-        return;
-    }
-
-    ngx_d4_str(name, text, ngx_sprintf(text, "%ui", d->type) - text);
-}
-
-
 static void
 ngx_d4_targets_handler(void *data, redisReply *reply)
 {
     ngx_d4_dispatch_t  *d = data;
-
-    ngx_str_t  name;
 
     if (ngx_d4_dispatch_unref(d)) {
         return;
@@ -98,16 +62,62 @@ ngx_d4_targets_handler(void *data, redisReply *reply)
         return;
     }
 
-    ngx_d4_dispatch_queue(d, &name);
-
-    if (!ngx_d4_reply_is(reply, REDIS_REPLY_ARRAY)
-        || ngx_d4_targets_parse(&d->targets, &name, reply) != NGX_OK)
+    if (ngx_d4_targets_answer(&d->targets, d->type, &d->ext, reply)
+        != NGX_OK)
     {
         ngx_d4_dispatch_later(d);
         return;
     }
 
     ngx_d4_dispatch_work(d);
+}
+
+
+ngx_int_t
+ngx_d4_targets_ask(const char *hex, ngx_uint_t type, ngx_str_t *ext,
+    ngx_d4_reply_pt handler, void *data)
+{
+    char        dashed[D4_UUID_DASHED + 1];
+    u_char      text[sizeof("254:") + D4_PATH_NAME], uuid[D4_UUID_SIZE];
+    ngx_str_t   argv[4];
+
+    if (ext->len) {
+        ngx_d4_str(&argv[0], text, ngx_sprintf(text, "254:%V", ext) - text);
+        argv[1] = *ext;
+
+    } else {
+        ngx_d4_str(&argv[0], text, ngx_sprintf(text, "%ui", type) - text);
+        argv[1] = argv[0];
+    }
+
+    ngx_d4_str(&argv[2], hex, D4_UUID_HEX);
+    (void) d4_uuid_parse(uuid, hex, D4_UUID_HEX);
+    d4_uuid_dashed(dashed, uuid);
+    ngx_d4_str(&argv[3], dashed, D4_UUID_DASHED);
+
+    return ngx_d4_script(ngx_d4_worker.metadata, NGX_D4_SCRIPT_QUEUES, 4, argv,
+                         handler, data);
+}
+
+
+ngx_int_t
+ngx_d4_targets_answer(ngx_d4_targets_t *t, ngx_uint_t type, ngx_str_t *ext,
+    redisReply *reply)
+{
+    u_char      text[NGX_INT_T_LEN];
+    ngx_str_t   name;
+
+    if (!ngx_d4_reply_is(reply, REDIS_REPLY_ARRAY)) {
+        return NGX_ERROR;
+    }
+
+    if (ext->len) {
+        return ngx_d4_targets_parse(t, ext, reply);
+    }
+
+    ngx_d4_str(&name, text, ngx_sprintf(text, "%ui", type) - text);
+
+    return ngx_d4_targets_parse(t, &name, reply);
 }
 
 
