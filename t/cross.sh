@@ -111,7 +111,7 @@ compile() {
     done
 
     $triplet-gcc -L"$lib" -o "$top/d4.$arch" "$top/o/sensor/d4.o" \
-        "${objects[@]}" -lssl -lcrypto -luuid || return 1
+        "${objects[@]}" -lssl -lcrypto -luuid -ljansson -lz || return 1
 
     # what is emulated is started like any other program
     cat > "$top/d4" <<END
