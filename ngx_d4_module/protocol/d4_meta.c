@@ -94,7 +94,7 @@ d4_meta_add(d4_meta_t *m, const void *data, size_t len)
 
     scan.taken += (size_t) (p - (const uint8_t *) data);
 
-    if (status == D4_META_AGAIN && len > left) {
+    if (status == D4_META_AGAIN && len >= left) {
         status = D4_META_LARGE;
     }
 

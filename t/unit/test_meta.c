@@ -568,6 +568,30 @@ test_large(void **state)
 }
 
 
+/* What is not whole with max bytes will not be. */
+
+static void
+test_full(void **state)
+{
+    d4_meta_t  m;
+    d4_pool_t  pool;
+
+    (void) state;
+
+    d4_pool_init(&pool, 0);
+    d4_meta_init(&m, &pool, 20);
+
+    assert_int_equal(add(&m, S("{\"type\":\"a\"\n\n\n\n\n\n\n\n")),
+                     D4_META_AGAIN);
+    assert_int_equal(add(&m, S(" ")), D4_META_LARGE);
+    d4_meta_free(&m);
+
+    assert_int_equal(add(&m, S("{\"type\":\"a\"        }")), D4_META_DONE);
+    d4_meta_free(&m);
+    assert_int_equal(pool.held, 0);
+}
+
+
 /* Numbers that take more bytes than they came in. */
 
 static void
@@ -735,7 +759,7 @@ static void
 test_nomem(void **state)
 {
     char              *text;
-    size_t             n, i, len;
+    size_t             n, len;
     d4_meta_t          m;
     d4_pool_t          pool;
     d4_meta_status_t   rc[3];
@@ -750,14 +774,11 @@ test_nomem(void **state)
     text = malloc(n);
     assert_non_null(text);
 
-    len = (size_t) sprintf(text, "{\"type\":\"a\",\"b\":[");
+    /* a string, of which jansson would keep as much as it can */
 
-    for (i = len; i < n - 3; i += 2) {
-        memcpy(text + i, "0,", 2);
-    }
-
-    memcpy(text + i - 2, "0]}", 3);
-    n = i + 1;
+    len = (size_t) sprintf(text, "{\"type\":\"a\",\"b\":\"");
+    memset(text + len, 'x', n - len);
+    memcpy(text + n - 2, "\"}", 2);
 
     d4_pool_init(&pool, 0);
     d4_meta_init(&m, &pool, n);
@@ -811,6 +832,7 @@ main(void)
         cmocka_unit_test(test_tags),
         cmocka_unit_test(test_tags_limit),
         cmocka_unit_test(test_large),
+        cmocka_unit_test(test_full),
         cmocka_unit_test(test_grows),
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_garbage),
