@@ -171,6 +171,7 @@ typedef enum {
     NGX_D4_SCRIPT_BEGIN,
     NGX_D4_SCRIPT_END,
     NGX_D4_SCRIPT_RENEW,
+    NGX_D4_SCRIPT_RETAKE,
     NGX_D4_SCRIPT_SEED,
     NGX_D4_SCRIPT_KICKS,
     NGX_D4_SCRIPT_REAP,
@@ -311,6 +312,9 @@ ngx_uint_t ngx_d4_dispatch_within(ngx_d4_dispatch_t *d);
 /* The session is over; or it goes on under another sid, and then ends. */
 void ngx_d4_dispatch_ended(ngx_d4_dispatch_t *d);
 void ngx_d4_dispatch_detach(ngx_d4_dispatch_t *d);
+
+/* The session took its streams back from whoever dispatches them. */
+void ngx_d4_dispatch_retake(ngx_d4_session_t *s);
 
 void ngx_d4_dispatches_work(void);
 void ngx_d4_dispatches_tick(void);

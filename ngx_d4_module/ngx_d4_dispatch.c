@@ -171,6 +171,22 @@ ngx_d4_dispatch_within(ngx_d4_dispatch_t *d)
 }
 
 
+void
+ngx_d4_dispatch_retake(ngx_d4_session_t *s)
+{
+    if (s->dispatch) {
+        ngx_d4_dispatch_free(s->dispatch);
+    }
+
+    s->dispatch = ngx_d4_dispatch_begin(s, 0);
+
+    if (s->dispatch) {
+        s->dispatch->retake = 1;
+        ngx_d4_dispatch_post(s->dispatch);
+    }
+}
+
+
 /* The session goes on under another sid; what it stored under this is all. */
 
 void

@@ -173,6 +173,7 @@ struct ngx_d4_dispatch_s {
     unsigned                 foreign:1;    /* of the published server */
     unsigned                 ended:1;      /* nothing comes any more */
     unsigned                 detached:1;   /* its session has another sid */
+    unsigned                 retake:1;     /* whoever has it by now */
     unsigned                 rejected:1;
     unsigned                 retry:1;
     unsigned                 dead:1;
@@ -257,6 +258,9 @@ void ngx_d4_dispatch_open(ngx_d4_dispatch_t *d);
 void ngx_d4_dispatch_name(ngx_d4_dispatch_t *d);
 void ngx_d4_dispatch_commit(ngx_d4_dispatch_t *d);
 void ngx_d4_dispatch_drop(ngx_d4_dispatch_t *d);
+
+/* Gives up what is somebody else's by now. */
+void ngx_d4_dispatch_verify(ngx_d4_dispatch_t *d);
 
 /* The answer of the script OPEN: NGX_OK, or it is lost or tried again. */
 ngx_int_t ngx_d4_dispatch_take(ngx_d4_dispatch_t *d, redisReply *reply);

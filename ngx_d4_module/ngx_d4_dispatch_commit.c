@@ -27,6 +27,7 @@ static void ngx_d4_dispatch_check(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_checked(void *data, redisReply *reply);
 static void ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_remade(void *data, redisReply *reply);
+static void ngx_d4_dispatch_verified(void *data, redisReply *reply);
 static void ngx_d4_dispatch_drop_handler(void *data, redisReply *reply);
 static void ngx_d4_dispatch_forget(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_forgotten(void *data, redisReply *reply);
@@ -62,6 +63,11 @@ ngx_d4_dispatch_open(ngx_d4_dispatch_t *d)
     ngx_d4_str(&argv[0], d->sid, D4_SID);
     argv[1] = ngx_d4_worker.id;
     ngx_str_null(&argv[2]);
+
+    if (d->retake) {
+        ngx_str_set(&argv[2], "*");
+    }
+
     ngx_d4_str(&argv[3], d->hex, ngx_strlen(d->hex));
     ngx_d4_str(&argv[4], type, ngx_sprintf(type, "%ui", d->type) - type);
 
@@ -139,6 +145,7 @@ ngx_d4_dispatch_take(ngx_d4_dispatch_t *d, redisReply *reply)
     }
 
     d->cursor = 1;
+    d->retake = 0;
 
     return NGX_OK;
 }
@@ -703,6 +710,46 @@ ngx_d4_dispatch_remade(void *data, redisReply *reply)
     }
 
     ngx_d4_dispatch_restart(d);
+}
+
+
+/* Whose is the cursor by now? */
+
+void
+ngx_d4_dispatch_verify(ngx_d4_dispatch_t *d)
+{
+    u_char     key[sizeof("d4:cursor:") + D4_SID];
+    ngx_str_t  argv[3];
+
+    ngx_str_set(&argv[0], "HGET");
+    ngx_d4_str(&argv[1], key, ngx_sprintf(key, "d4:cursor:%s", d->sid) - key);
+    ngx_str_set(&argv[2], "epoch");
+
+    if (ngx_d4_redis_command(ngx_d4_worker.queues, 3, argv,
+                             ngx_d4_dispatch_verified, d)
+        == NGX_OK)
+    {
+        d->refs++;
+    }
+}
+
+
+static void
+ngx_d4_dispatch_verified(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    if (ngx_d4_dispatch_unref(d) || reply == NULL
+        || ngx_d4_reply_is(reply, REDIS_REPLY_ERROR))
+    {
+        return;
+    }
+
+    if (!ngx_d4_reply_text(reply)
+        || ngx_d4_dispatch_number(reply) != d->epoch)
+    {
+        ngx_d4_dispatch_lose(d, "its owner took it back");
+    }
 }
 
 

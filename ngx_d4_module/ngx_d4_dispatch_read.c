@@ -346,4 +346,8 @@ ngx_d4_dispatch_closed_handler(void *data, redisReply *reply)
     }
 
     d->read_at = ngx_current_msec + NGX_D4_READ_WAIT;
+
+    if (!d->foreign) {
+        ngx_d4_dispatch_verify(d);         /* its owner took it back */
+    }
 }

@@ -72,7 +72,8 @@
 
 
 /*
- * queues; sid, worker, former worker ("" none), uuid, type
+ * queues; sid, worker, former worker ("" none, "*" whoever), uuid,
+ * type
  * -> {0, owner}: somebody else's; {2}: there is none, and uuid is not known;
  *    {1, epoch, seq, stream, ms, n, off, state, meta, done, remembered
  *    header, uuid, type, store, file, length} with a file that was open
@@ -85,7 +86,7 @@ static const char  ngx_d4_script_open[] =
     "local sid,w,old=ARGV[1],ARGV[2],ARGV[3] "
     "local k='d4:cursor:'..sid "
     "local o=redis.call('HGET',k,'worker') "
-    "if o and o~=w and o~=old then "
+    "if o and o~=w and o~=old and old~='*' then "
         "if old~='' then redis.call('SREM','d4:cursors:'..old,sid) end "
         "return {0,o} end "
     "if not o and ARGV[4]=='' then "

@@ -248,6 +248,32 @@ static const char  ngx_d4_script_renew[] =
 
 
 /*
+ * streams; uuid, type, sid, [type, id]... -> 1, or 0: too late
+ *
+ * A session that was ended by a reaper goes on: its streams are as it left
+ * them but for their last id.
+ */
+
+static const char  ngx_d4_script_retake[] =
+    "local u,t,sid=ARGV[1],ARGV[2],ARGV[3] "
+    "if redis.call('SISMEMBER','d4:sealed',sid)==1 then return 0 end "
+    "for i=4,#ARGV,2 do "
+        "local k='stream:'..ARGV[i]..':'..sid "
+        "if redis.call('TYPE',k).ok~='stream' then return 0 end "
+        "local x=redis.call('XINFO','STREAM',k) "
+        "for j=1,#x,2 do if x[j]=='last-generated-id' then "
+            "local ms,n=string.match(x[j+1],'^(%d+)-(%d+)$') "
+            "local oms,on=string.match(ARGV[i+1],'^(%d+)-(%d+)$') "
+            "if n~=on or tonumber(ms)-tonumber(oms)>1 then return 0 end "
+        "end end end "
+    "for i=4,#ARGV,2 do "
+        "redis.call('XSETID','stream:'..ARGV[i]..':'..sid,ARGV[i+1]) end "
+    "redis.call('SREM','ended_session',sid) "
+    "redis.call('SADD','session_uuid:'..(t=='254' and '2' or t),sid) "
+    "return 1";
+
+
+/*
  * metadata; now, day, default key or ""
  */
 
@@ -313,6 +339,7 @@ static const ngx_str_t  ngx_d4_scripts[] = {
     ngx_string(ngx_d4_script_begin),
     ngx_string(ngx_d4_script_end),
     ngx_string(ngx_d4_script_renew),
+    ngx_string(ngx_d4_script_retake),
     ngx_string(ngx_d4_script_seed),
     ngx_string(ngx_d4_script_kicks),
     ngx_string(ngx_d4_script_reap)

@@ -156,6 +156,8 @@ struct ngx_d4_session_s {
     unsigned                 looking:1;
     unsigned                 refused:1;    /* ids were */
     unsigned                 renew:1;
+    unsigned                 retaking:1;
+    unsigned                 taken:1;      /* could not be taken back */
     unsigned                 recreate:1;
     unsigned                 recreating:1;
     unsigned                 counting:1;   /* XLEN on its way */
@@ -226,6 +228,11 @@ void ngx_d4_session_send(ngx_d4_session_t *s);
 void ngx_d4_session_discard(ngx_d4_session_t *s);
 void ngx_d4_session_count(ngx_d4_session_t *s);
 void ngx_d4_session_look(ngx_d4_session_t *s);
+
+
+/* ngx_d4_session_renew.c */
+
+/* its streams are fenced or gone: takes them back, or gets others */
 void ngx_d4_session_renew(ngx_d4_session_t *s);
 void ngx_d4_session_recreate(ngx_d4_session_t *s);
 

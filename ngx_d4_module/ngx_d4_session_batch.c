@@ -26,10 +26,7 @@ static void ngx_d4_session_compare(ngx_d4_session_t *s, redisReply *reply);
 static void ngx_d4_session_looked(void *data, redisReply *reply);
 static ngx_int_t ngx_d4_session_last_id(redisReply *reply, uint64_t *ms,
     uint64_t *n);
-static void ngx_d4_session_recreated(void *data, redisReply *reply);
 static void ngx_d4_session_counted(void *data, redisReply *reply);
-static size_t ngx_d4_session_stream(ngx_d4_session_t *s, u_char *key,
-    ngx_uint_t type);
 
 
 static size_t
@@ -501,111 +498,6 @@ ngx_d4_session_last_id(redisReply *reply, uint64_t *ms, uint64_t *n)
     }
 
     return NGX_DECLINED;
-}
-
-
-/*
- * The session's streams are closed or gone: it goes on under a new sid.
- */
-
-void
-ngx_d4_session_renew(ngx_d4_session_t *s)
-{
-    if (s->sending || s->looking || s->recreating || s->recreate
-        || s->beginning || s->claiming || s->asking || s->flushing)
-    {
-        return;                            /* the answer leads here again */
-    }
-
-    s->renew = 0;
-
-    if (s->dispatch) {
-        ngx_d4_dispatch_detach(s->dispatch);
-        s->dispatch = NULL;
-    }
-
-    ngx_memcpy(s->former, s->sid, D4_SID + 1);
-    ngx_d4_session_name(s);
-
-    ngx_log_error(NGX_LOG_NOTICE, ngx_d4_worker.log, 0,
-                  "d4 session %s of %s goes on as %s: its stream was closed "
-                  "or deleted", s->former, s->hex, s->sid);
-
-    d4_batch_rekey(&s->inflight, s->former, s->sid);
-    d4_batch_rekey(&s->pending, s->former, s->sid);
-
-    if (s->node) {
-        ngx_d4_registry_rename(s->node, s->sid);
-    }
-
-    s->recreate = 1;
-    s->begin = 1;
-    s->reclaim = 1;
-    s->backlog = 0;
-}
-
-
-void
-ngx_d4_session_recreate(ngx_d4_session_t *s)
-{
-    u_char      type[NGX_INT_T_LEN];
-    u_char      ids[2][2 * NGX_INT64_LEN + 2], types[2][NGX_INT_T_LEN];
-    ngx_str_t   argv[8];
-    ngx_uint_t  i, n, t;
-
-    if (s->recreating || ngx_d4_session_held(s)) {
-        return;
-    }
-
-    ngx_d4_str(&argv[0], s->hex, D4_UUID_HEX);
-    ngx_d4_str(&argv[1], type, ngx_sprintf(type, "%ui", s->type) - type);
-    ngx_d4_str(&argv[2], s->sid, D4_SID);
-    ngx_d4_str(&argv[3], s->former, D4_SID);
-
-    n = 4;
-
-    for (i = 0; i < 2; i++) {
-        if (s->stored[i] == 0) {
-            continue;
-        }
-
-        t = ngx_d4_stream_type(s, i);
-
-        ngx_d4_str(&argv[n], types[i],
-                   ngx_sprintf(types[i], "%ui", t) - types[i]);
-        ngx_d4_str(&argv[n + 1], ids[i],
-                   ngx_sprintf(ids[i], "%uL-%uL", s->start, s->stored[i])
-                   - ids[i]);
-        n += 2;
-    }
-
-    if (ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_RENEW, n, argv,
-                      ngx_d4_session_recreated, s)
-        == NGX_OK)
-    {
-        s->recreating = 1;
-        s->refs++;
-    }
-}
-
-
-static void
-ngx_d4_session_recreated(void *data, redisReply *reply)
-{
-    ngx_d4_session_t  *s = data;
-
-    s->recreating = 0;
-
-    if (ngx_d4_session_unref(s)) {
-        return;
-    }
-
-    if (ngx_d4_session_succeeded(s, reply, "renewal")) {
-        s->recreate = 0;
-        s->listed = (s->stored[0] + s->stored[1] != 0);
-    }
-
-    ngx_d4_session_work(s);
 }
 
 
