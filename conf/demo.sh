@@ -99,35 +99,88 @@ stored() {
 }
 
 
-# demonstrate D4_ADDRESS:PORT HTTP_PORT
-demonstrate() {
-    local before client frames kind key line reason uuid
+# A queue of ours for each type that is shown.
+queue=d4d4d4d4-0000-4000-8000-000000000001
 
-    write_sensor run/demo/pcap 1 "$1"
-    write_sensor run/demo/log 3 "$1"
-    uuid=$(tr -d '\n-' < run/demo/uuid)
-    register_sensor
+make_queue() {
+    redis 0 SADD "analyzer:$1" $queue >/dev/null
+    redis 0 HSET "analyzer:$queue" type "$1" max_size 1000 \
+        description "make run" >/dev/null
+    redis 0 SADD all_analyzer_queues $queue >/dev/null
+    redis 0 PUBLISH d4:control queues >/dev/null
+}
 
-    touch run/logs/sensors.log
-    before=$(grep -c " $uuid " run/logs/sensors.log || :)
 
-    say
-    if reason=$(tcpdump -i lo -L 2>&1); then
-        kind=pcap
-        say "A sensor: tcpdump on loopback | build/d4 -c run/demo/pcap"
-        capture "$2"
+# how many elements a queue ever got
+count() {
+    local n
 
-    else
-        kind=log
-        reason=${reason#tcpdump: }
-        say "tcpdump may not capture here: ${reason%%$'\n'*}"
-        say "It needs the right CAP_NET_RAW: run this as root, or have root do"
-        say "  setcap cap_net_raw+ep $(command -v tcpdump || echo tcpdump)"
-        say "So this time a sensor sends what nginx logs of some requests:" \
-            "build/d4 -c run/demo/log"
-        log_lines "$2"
-    fi
+    n=$(redis 2 HGET "d4:queue:$1" pushed)
+    echo "${n:-0}"
+}
 
+
+pushed() {
+    [ "$(count "$1")" -ge "$2" ]
+}
+
+
+dispatched() {
+    [ "$(redis 4 EXISTS "$1")" = 0 ]
+}
+
+
+# show_stream KEY FRAMES: what the session left in Redis for other consumers
+show_stream() {
+    until_true 15 stored "$1" "$2" \
+        || die "$1 does not hold $2 frames"
+
+    say "What arrived, in database 4 of Redis:"
+    say "  key        $1"
+    say "  entries    $(redis 4 XLEN "$1")"
+    say "  the first:"
+    redis 4 --raw EVAL "$first_entry" 1 "$1" | sed 's/^/    /'
+
+    redis 4 --raw EVAL "$payload" 1 "$1" | head -c -1 > run/demo/received
+}
+
+
+# show_capture: the file of the capture, which its queue names
+show_capture() {
+    local list=analyzer:1:$queue file
+
+    until_true 20 pushed "$list" $((captures + 1)) \
+        || die "no file was queued, see run/logs/error.log"
+
+    file=$(redis 2 LINDEX "$list" 0)
+    say "The file, as the queue $list names it to an analyzer:"
+    say "  $file"
+    zcat "$file" > run/demo/received
+}
+
+
+# show_lines: what a sensor of type 3 has to say, line by line
+show_lines() {
+    local list=analyzer:3:$queue file
+
+    until_true 15 pushed "$list" $((lines + $(wc -l < run/demo/sent))) \
+        || die "not all lines were queued, see run/logs/error.log"
+
+    say "Its lines, one element each, in the queue $list:"
+    redis 2 LRANGE "$list" 0 $(($(wc -l < run/demo/sent) - 1)) \
+        | tac > run/demo/received
+    cut -c 1-76 run/demo/received | sed 's/^/  /'
+
+    file=$(find "run/data/$uuid/3" -name '*.gz' | sort | tail -n 1)
+    say "and in the file"
+    say "  $file"
+    zcat "$file" | cmp -s - run/demo/sent \
+        || die "the file is not what was sent, see run/demo/"
+}
+
+
+# session KIND ...: waits for the client and its session; its line in $line
+session() {
     wait "$client" || {
         cat run/demo/d4.log >&2
         tail -n 5 run/logs/error.log >&2
@@ -140,39 +193,74 @@ demonstrate() {
     }
 
     line=$(session_line "$before" | tail -n 1)
+    before=$((before + 1))
+
     read -r key frames <<< \
         "$(awk '{ print "stream:" $4 ":" $5, $6 }' <<< "$line")"
 
-    until_true 15 stored "$key" "$frames" \
-        || die "$key does not hold $frames frames: $line"
-
-    say "What arrived, in database 4 of Redis:"
-    say "  key        $key"
-    say "  entries    $(redis 4 XLEN "$key")"
-    say "  the first:"
-    redis 4 --raw EVAL "$first_entry" 1 "$key" | sed 's/^/    /'
     say "In run/logs/sensors.log:"
     say "  $line"
 
-    redis 4 --raw EVAL "$payload" 1 "$key" | head -c -1 > run/demo/received
-    cmp run/demo/sent run/demo/received \
-        || die "what Redis holds is not what was sent, see run/demo/"
+    if [ $dispatch = off ]; then
+        show_stream "$key" "$frames"
 
-    say "Its $(stat -c %s run/demo/received) bytes, put together, are what was" \
-        "sent:"
-    if [ $kind = pcap ]; then
+    else
+        until_true 20 dispatched "$key" \
+            || die "$key was not dispatched, see run/logs/error.log"
+        "$1"
+    fi
+
+    cmp run/demo/sent run/demo/received \
+        || die "what arrived is not what was sent, see run/demo/"
+    say "Put together, it is what was sent: $(stat -c %s run/demo/sent) bytes."
+}
+
+
+# demonstrate D4_ADDRESS:PORT HTTP_PORT
+demonstrate() {
+    local before captures client frames key line lines reason uuid
+
+    write_sensor run/demo/pcap 1 "$1"
+    write_sensor run/demo/log 3 "$1"
+    uuid=$(tr -d '\n-' < run/demo/uuid)
+    register_sensor
+
+    make_queue 1
+    make_queue 3
+    captures=$(count "analyzer:1:$queue")
+    lines=$(count "analyzer:3:$queue")
+
+    touch run/logs/sensors.log
+    before=$(grep -c " $uuid " run/logs/sensors.log || :)
+
+    say
+    if reason=$(tcpdump -i lo -L 2>&1); then
+        say "A sensor: tcpdump on loopback | build/d4 -c run/demo/pcap"
+        capture "$2"
+        session show_capture
+
         tcpdump -n -r - < run/demo/received > run/demo/page 2>/dev/null
         head -n 4 run/demo/page | cut -c 1-76 | sed 's/^/  /'
         say "  ... $(wc -l < run/demo/page) packets, read by tcpdump -r"
 
     else
-        cut -c 1-76 run/demo/received | sed 's/^/  /'
+        reason=${reason#tcpdump: }
+        say "tcpdump may not capture here: ${reason%%$'\n'*}"
+        say "It needs the right CAP_NET_RAW: run this as root, or have root do"
+        say "  setcap cap_net_raw+ep $(command -v tcpdump || echo tcpdump)"
     fi
+
+    say
+    say "A sensor of lines: what nginx logs of some requests |" \
+        "build/d4 -c run/demo/log"
+    log_lines "$2"
+    session show_lines
 
     cat <<END
 
 To look further:
-  redis-cli -s run/redis.sock -n 4 XRANGE $key - + COUNT 1
+  find run/data -name '$uuid*' | tail
+  redis-cli -s run/redis.sock -n 2 LRANGE analyzer:3:$queue 0 9
   redis-cli -s run/redis.sock -n 0 HGETALL metadata_uuid:$uuid
   redis-cli -s run/redis.sock -n 0 XRANGE d4:refused - +
   tail -f run/logs/sensors.log run/logs/error.log

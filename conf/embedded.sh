@@ -6,6 +6,7 @@
 # under run/.  start is harmless when it runs; it ends with a demonstration.
 #
 # D4_PORT (4443), HTTP_PORT (8080), D4_BIND (127.0.0.1): where it listens.
+# DISPATCH (on): off leaves the streams to other consumers.
 
 set -eu
 umask 077
@@ -23,6 +24,7 @@ unset NGINX
 d4_port=${D4_PORT:-4443}
 http_port=${HTTP_PORT:-8080}
 bind=${D4_BIND:-127.0.0.1}
+dispatch=${DISPATCH:-on}
 
 . conf/demo.sh
 
@@ -204,6 +206,7 @@ write_nginx_conf() {
     sed -e "s|^@USER@|$user|" -e "s|^@LOAD_STREAM@|$load|" \
         -e "s|@D4_LISTEN@|$address:$d4_port|" \
         -e "s|@HTTP_LISTEN@|127.0.0.1:$http_port|" \
+        -e "s|@DISPATCH@|$dispatch|" \
         conf/nginx.conf.in > run/nginx.conf
 }
 
@@ -286,6 +289,14 @@ stop() {
 start() {
     local program d4_listen http_listen
 
+    case $dispatch in
+    on | off)
+        ;;
+    *)
+        die "DISPATCH is on or off"
+        ;;
+    esac
+
     for program in nginx redis-server redis-cli openssl curl; do
         command -v "$program" >/dev/null || die "no $program here (make deps)"
     done
@@ -311,10 +322,12 @@ start() {
     # as it runs, which need not be as it was asked for this time
     d4_listen=$(sed -n 's/^ *listen \([^ ;]*\) ssl.*/\1/p' run/nginx.conf)
     http_listen=$(sed -n 's/^ *listen \([^ ;]*\);/\1/p' run/nginx.conf)
+    dispatch=$(sed -n 's/^ *dispatch \([a-z]*\);/\1/p' run/nginx.conf)
 
     say "  sensors  $d4_listen (TLS, authority run/tls/ca.crt)"
     say "  http     http://$http_listen/"
     say "  redis    run/redis.sock"
+    say "  data     run/data (dispatch $dispatch)"
 
     # an address that a client can connect to
     case $d4_listen in

@@ -158,26 +158,52 @@ ngx_d4_data(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_d4_conf_t  *dcf = conf;
 
-    ngx_str_t  *value;
+    u_char     *p, cwd[NGX_MAX_PATH];
+    size_t      len;
+    ngx_str_t   name, *value;
 
     if (dcf->data.data) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
-    dcf->data = value[1];
+    name = value[1];
 
-    while (dcf->data.len > 1 && dcf->data.data[dcf->data.len - 1] == '/') {
-        dcf->data.data[--dcf->data.len] = '\0';
+    while (name.len > 1 && name.data[name.len - 1] == '/') {
+        name.data[--name.len] = '\0';
     }
 
-    if (ngx_conf_full_name(cf->cycle, &dcf->data, 0) != NGX_OK) {
+    if (ngx_conf_full_name(cf->cycle, &name, 0) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    if (dcf->data.len > NGX_MAX_PATH) {
+    /* queues name files by their absolute paths, and a prefix may be none */
+
+    if (name.data[0] != '/') {
+
+        if (ngx_getcwd(cwd, NGX_MAX_PATH) == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                               ngx_getcwd_n " failed");
+            return NGX_CONF_ERROR;
+        }
+
+        len = ngx_strlen(cwd);
+
+        p = ngx_pnalloc(cf->pool, len + 1 + name.len + 1);
+        if (p == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        name.len = ngx_sprintf(p, "%s/%V", cwd, &name) - p;
+        name.data = p;
+        name.data[name.len] = '\0';
+    }
+
+    if (name.len > NGX_MAX_PATH) {
         return "is too long";
     }
+
+    dcf->data = name;
 
     return NGX_CONF_OK;
 }
