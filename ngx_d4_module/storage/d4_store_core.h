@@ -52,7 +52,7 @@ d4_store_rc_t d4_store_open_at(int dir, const char *name, int flags, int links,
 d4_store_rc_t d4_store_create_at(const d4_store_t *s, int dir,
     const char *name, int *fd);
 
-/* The same with a new temporary name, written to temp, for what will be name. */
+/* The same with a temporary name, written to temp, of what will be name. */
 d4_store_rc_t d4_store_create_temp(const d4_store_t *s, int dir,
     const char *name, char temp[D4_STORE_TEMP], int *fd);
 

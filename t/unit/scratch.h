@@ -206,6 +206,7 @@ get(const char *path, size_t *len)
     char        *p;
     struct stat  st;
 
+    *len = 0;
     fd = open(path, O_RDONLY);
 
     if (fd == -1) {

@@ -19,7 +19,8 @@
 
 #define UUID    "0123456789ab4def8123456789abcdef"
 #define SHA1    "da39a3ee5e6b4b0d3255bfef95601890afd80709"
-#define SHA256  "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define SHA256  "e3b0c44298fc1c149afbf4c8996fb924"                              \
+                "27ae41e4649b934ca495991b7852b855"
 
 
 static const struct tm  when = {
