@@ -156,7 +156,12 @@ in_root(const char *path)
     static char  buf[4][2048];
 
     i = (i + 1) % 4;
-    snprintf(buf[i], sizeof(buf[i]), "%s/%s", root, path);
+
+    if (snprintf(buf[i], sizeof(buf[i]), "%s/%s", root, path)
+        >= (int) sizeof(buf[i]))
+    {
+        abort();
+    }
 
     return buf[i];
 }
@@ -169,7 +174,12 @@ in_outside(const char *path)
     static char  buf[4][2048];
 
     i = (i + 1) % 4;
-    snprintf(buf[i], sizeof(buf[i]), "%s/%s", outside, path);
+
+    if (snprintf(buf[i], sizeof(buf[i]), "%s/%s", outside, path)
+        >= (int) sizeof(buf[i]))
+    {
+        abort();
+    }
 
     return buf[i];
 }
