@@ -1,0 +1,146 @@
+
+/*
+ * What pcap, pcapng and IPFIX have in common: units whose beginning tells
+ * their length, packet records, blocks, messages.  Here are the walk from unit
+ * to unit, the search for one after input that makes no sense, and what is
+ * held meanwhile; what a unit is, the formats say.
+ *
+ * Whole units that follow each other in a piece of input are handed out in
+ * place, as one RECORD of about 64 KiB at most.  A unit that cannot be begins
+ * a search: the first place from which a chain of units follows, each of them
+ * plausible, is a border again, and the record there is fresh, so that the gap
+ * lies between two files.  At most 64 KiB that are known to be of no use and
+ * 1 MiB that may prove a border are held: a border that takes more is none.
+ *
+ * A search holds something until it ends.  After a SKIP, though, the input
+ * behind what is held is the same to a decoder that is restored with resume 1
+ * and begins there.
+ *
+ * A unit may change the preamble for the files to come while the file at hand
+ * has the unit itself (an interface of pcapng, templates of IPFIX).  Then the
+ * preamble changes with the call that follows, and held() is not 0 until then:
+ * a file may begin with the preamble of any moment and the record of that
+ * moment.
+ */
+
+
+#ifndef _D4_UNITS_H_INCLUDED_
+#define _D4_UNITS_H_INCLUDED_
+
+
+#include "d4_decoder.h"
+
+
+#pragma GCC visibility push(hidden)
+
+
+typedef enum {
+    D4_UNIT_MORE = 0,      /* to tell more takes *size bytes: more than len */
+    D4_UNIT_PLAIN,         /* a whole one of *size bytes */
+    D4_UNIT_START,         /* the same; it begins a new preamble */
+    D4_UNIT_BAD,           /* cannot be; u->reason may say why */
+    D4_UNIT_ALIEN          /* not to be decoded at all; u->reason says why */
+} d4_unit_t;
+
+
+typedef struct d4_units_s  d4_units_t;
+
+typedef struct {
+
+    unsigned   chain;      /* whole units in a row that prove a border */
+
+    /* what begins at p, of which len bytes are there; len may be 0 */
+    d4_unit_t (*measure)(d4_units_t *u, const uint8_t *p, size_t len,
+                         size_t *size);
+
+    /*
+     * The same for unit n of a chain, of which n - 1 was there, with all the
+     * suspicion that is due when p may be anywhere.
+     */
+    d4_unit_t (*prove)(d4_units_t *u, unsigned n, const uint8_t *p,
+                       size_t len, size_t *size);
+
+    /* START: the preamble is now this.  1 if it was, 0, or -1: no memory. */
+    int (*start)(d4_units_t *u, const uint8_t *p, size_t size);
+
+    /*
+     * PLAIN is handed out: 0, 1 if the preamble is to change by it with
+     * settle(), or -1 without memory.  NULL: nothing ever is.
+     */
+    int (*take)(d4_units_t *u, const uint8_t *p, size_t size);
+
+    /* 0, or -1 without memory */
+    int (*settle)(d4_units_t *u);
+
+} d4_units_format_t;
+
+
+/* the head of a format's own structure */
+struct d4_units_s {
+    d4_decoder_t              decoder;
+    const d4_units_format_t  *format;
+    d4_carry_t                carry;
+    size_t                    pos;         /* what of it was handed out */
+    size_t                    scan;        /* and what is known as no border */
+    size_t                    pending;     /* bytes that wait for settle() */
+    const char               *reason;      /* of the format */
+    const char               *why;         /* of the search */
+    uint8_t                   begun;       /* a unit was there */
+    uint8_t                   resume;
+    uint8_t                   fresh;       /* to be said of the next record */
+    uint8_t                   searching;
+    uint8_t                   rejected;
+};
+
+
+/* ops is the format's table with next, finish and held from here. */
+void d4_units_init(d4_units_t *u, const d4_units_format_t *format,
+    const d4_decoder_ops_t *ops, const char *suffix, d4_pool_t *pool,
+    size_t max);
+
+/* To be called by restore() when the preamble is in place. */
+void d4_units_restored(d4_units_t *u, int resume);
+
+/* Gives back what is held. */
+void d4_units_free(d4_units_t *u);
+
+d4_decode_t d4_units_next(d4_decoder_t *d, const uint8_t **p,
+    const uint8_t *end, d4_record_t *r);
+d4_decode_t d4_units_finish(d4_decoder_t *d, d4_record_t *r);
+size_t d4_units_held(const d4_decoder_t *d);
+
+
+static inline uint16_t
+d4_units_u16(const uint8_t *p, int big)
+{
+    return (uint16_t) (big ? p[0] << 8 | p[1] : p[1] << 8 | p[0]);
+}
+
+
+static inline uint32_t
+d4_units_u32(const uint8_t *p, int big)
+{
+    if (big) {
+        return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16
+               | (uint32_t) p[2] << 8 | p[3];
+    }
+
+    return (uint32_t) p[3] << 24 | (uint32_t) p[2] << 16
+           | (uint32_t) p[1] << 8 | p[0];
+}
+
+
+/*
+ * 1 when the times, in seconds, may be those of neighbours: a sensor that
+ * hears something once a day, or a clock that was set.
+ */
+static inline int
+d4_units_near(uint32_t a, uint32_t b)
+{
+    return (a > b ? a - b : b - a) <= 86400;
+}
+
+
+#pragma GCC visibility pop
+
+#endif /* _D4_UNITS_H_INCLUDED_ */
