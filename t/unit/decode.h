@@ -85,8 +85,12 @@ decode_log(decode_t *t, uint8_t tag, const uint8_t *p, size_t len)
 
     if (tag == 'F') {
         t->log[t->len++] = tag;
-        memcpy(t->log + t->len, p, len);
-        t->len += len;
+
+        if (len != 0) {
+            memcpy(t->log + t->len, p, len);
+            t->len += len;
+        }
+
         return;
     }
 

@@ -1,0 +1,858 @@
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define DECODE_REQUIRE(truth)  assert_true(truth)
+
+#include "decode.h"
+
+
+#define SECTION     0x0a0d0d0a
+#define INTERFACE   1
+#define PACKET      2
+#define SIMPLE      3
+#define NAMES       4
+#define STATISTICS  5
+#define ENHANCED    6
+
+
+/* what is being made */
+static uint8_t   file[4 * 1024 * 1024];
+static size_t    n;
+static int       big;
+static uint32_t  clock;
+
+
+static void
+put32(uint32_t v)
+{
+    int  i;
+
+    assert_true(n + 4 <= sizeof(file));
+
+    for (i = 0; i < 4; i++) {
+        file[n++] = (uint8_t) (v >> (big ? 24 - 8 * i : 8 * i));
+    }
+}
+
+
+static void
+put16(uint32_t a, uint32_t b)
+{
+    put32(big ? a << 16 | b : b << 16 | a);
+}
+
+
+static void
+put_data(size_t len)
+{
+    while (len-- > 0) {
+        assert_true(n < sizeof(file));
+        file[n++] = (uint8_t) (0x80 | (len * 7));
+    }
+}
+
+
+/* A block: what its two lengths are is seen at the end. */
+
+static size_t
+put_begin(uint32_t type)
+{
+    put32(type);
+    put32(0);
+
+    return n - 8;
+}
+
+
+static void
+put_end(size_t begin)
+{
+    size_t  end;
+
+    while ((n - begin) % 4 != 0) {
+        file[n++] = 0;
+    }
+
+    end = n;
+    n = begin + 4;
+    put32((uint32_t) (end + 4 - begin));
+    n = end;
+    put32((uint32_t) (end + 4 - begin));
+}
+
+
+static void
+put_section(uint32_t len_high, uint32_t len_low, size_t comment)
+{
+    size_t  b;
+
+    b = put_begin(SECTION);
+    put32(0x1a2b3c4d);
+    put16(1, 0);
+    put32(len_high);
+    put32(len_low);
+
+    if (comment) {
+        put16(1, (uint32_t) comment);
+        put_data(comment);
+    }
+
+    put_end(b);
+}
+
+
+static void
+put_interface(uint32_t link, size_t comment)
+{
+    size_t  b;
+
+    b = put_begin(INTERFACE);
+    put16(link, 0);
+    put32(262144);
+
+    if (comment) {
+        put16(1, (uint32_t) comment);
+        put_data(comment);
+    }
+
+    put_end(b);
+}
+
+
+static void
+put_enhanced(uint32_t interface, uint32_t len)
+{
+    size_t  b;
+
+    b = put_begin(ENHANCED);
+    put32(interface);
+    put32(0x60000);
+    put32(clock++);
+    put32(len);
+    put32(len + 5);
+    put_data(len);
+    put_end(b);
+}
+
+
+static void
+put_other(uint32_t type, uint32_t first, uint32_t len)
+{
+    size_t  b;
+
+    b = put_begin(type);
+    put32(first);
+
+    if (type == PACKET) {
+        put32(0x60000);
+        put32(clock++);
+        put32(len);
+        put32(len);
+
+    } else if (type == STATISTICS) {
+        put32(0x60000);
+        put32(clock++);
+    }
+
+    put_data(len);
+    put_end(b);
+}
+
+
+static uint32_t
+get32(const uint8_t *p, int order)
+{
+    return order ? (uint32_t) p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3]
+                 : (uint32_t) p[3] << 24 | p[2] << 16 | p[1] << 8 | p[0];
+}
+
+
+/* Walks blocks as any reader would; the section header only at the start. */
+
+static int
+sound_blocks(const uint8_t *p, size_t len, int order, uint32_t *interfaces)
+{
+    uint32_t  type, total;
+
+    while (len > 0) {
+        if (len < 12) {
+            return 0;
+        }
+
+        type = get32(p, order);
+        total = get32(p + 4, order);
+
+        if (total < 12 || total % 4 || total > len
+            || get32(p + total - 4, order) != total)
+        {
+            return 0;
+        }
+
+        switch (type) {
+
+        case SECTION:
+            return 0;
+
+        case INTERFACE:
+            (*interfaces)++;
+            break;
+
+        case ENHANCED:
+        case STATISTICS:
+            if (get32(p + 8, order) >= *interfaces) {
+                return 0;
+            }
+
+            break;
+        }
+
+        p += total;
+        len -= total;
+    }
+
+    return 1;
+}
+
+
+static int
+sound(const uint8_t *preamble, size_t preamble_len, const uint8_t *p,
+    size_t len)
+{
+    int       order;
+    uint32_t  interfaces, total;
+
+    if (preamble_len < 28 || get32(preamble, 0) != SECTION) {
+        return 0;
+    }
+
+    order = (preamble[8] == 0x1a);
+    total = get32(preamble + 4, order);
+    interfaces = 0;
+
+    if (memcmp(preamble + 16, "\377\377\377\377\377\377\377\377", 8) != 0) {
+        return 0;
+    }
+
+    return sound_blocks(preamble + total, preamble_len - total, order,
+                        &interfaces)
+           && sound_blocks(p, len, order, &interfaces);
+}
+
+
+static void
+decode(decode_t *t, const uint8_t *p, size_t len, size_t first, size_t second)
+{
+    memset(t, 0, sizeof(decode_t));
+    t->sound = sound;
+    t->watch = 1;
+
+    decode_all(t, d4_pcapng_create, NULL, p, len, first, second);
+}
+
+
+static void
+every_split(decode_t *t, size_t step)
+{
+    size_t    i;
+    decode_t  split;
+
+    decode(t, file, n, 0, 0);
+    decode_borders(t, d4_pcapng_create, file, n, 0);
+
+    for (i = 1; i < n; i += step) {
+        decode(&split, file, n, i, 0);
+        decode_same(t, 0, &split);
+        decode_clear(&split);
+    }
+
+    decode(&split, file, n, 1, 1);
+    decode_same(t, 0, &split);
+    decode_borders(&split, d4_pcapng_create, file, n, 7);
+    decode_clear(&split);
+
+    decode(&split, file, n, 13, 90);
+    decode_same(t, 0, &split);
+    decode_clear(&split);
+}
+
+
+/* Two sections, every kind of block, an interface among packets. */
+
+static void
+test_splits(void **state)
+{
+    int       order;
+    size_t    section[2];
+    decode_t  t;
+
+    (void) state;
+
+    for (order = 0; order < 4; order++) {
+        n = 0;
+        big = order & 1;
+
+        put_section(0xffffffff, 0xffffffff, 9);
+        section[0] = n;
+        put_interface(1, 0);
+        put_interface(101, 7);
+        put_enhanced(0, 60);
+        put_enhanced(1, 0);
+        put_other(SIMPLE, 33, 33);
+        put_other(PACKET, big ? 0x10000 : 1, 90);
+        put_interface(113, 0);
+        put_enhanced(2, 21);
+        put_other(NAMES, 0, 0);
+        put_other(0x0bad, 32473, 10);
+        put_other(0x7777, 3, 3);
+        put_other(STATISTICS, 2, 8);
+
+        section[1] = n;
+        big = order >> 1;
+
+        put_section(0, 1234, 0);
+        section[1] = n - section[1];
+        put_other(10, 0x544c534b, 77);
+        put_interface(1, 2);
+        put_enhanced(0, 80);
+
+        every_split(&t, 1);
+
+        assert_false(t.rejected);
+        assert_int_equal(t.skipped, 0);
+        assert_int_equal(t.fresh, 2);
+        assert_int_equal(t.headers, section[0] + section[1]);
+        decode_clear(&t);
+    }
+}
+
+
+/* The preamble grows with the call after the interface. */
+
+static void
+test_preamble(void **state)
+{
+    size_t          head, one, two, len;
+    d4_pool_t       pool;
+    d4_record_t     r;
+    d4_decoder_t   *d;
+    const uint8_t  *p, *end;
+
+    (void) state;
+
+    n = 0;
+    big = 0;
+    put_section(0xffffffff, 0xffffffff, 0);
+    head = n;
+    put_interface(1, 0);
+    one = n;
+    put_interface(1, 100);
+    two = n;
+    put_enhanced(1, 50);
+
+    d4_pool_init(&pool, 0);
+    d = d4_pcapng_create(&pool, 0);
+    assert_string_equal(d->suffix, ".pcapng");
+
+    p = file;
+    end = file + one;
+    assert_int_equal(d4_decoder_next(d, &p, end, &r), D4_DECODE_RECORD);
+    assert_int_equal(r.len, 0);
+    assert_true(r.fresh);
+    assert_int_equal(d->preamble_len, head);
+    assert_memory_equal(d->preamble, file, head);
+    assert_int_equal(d->preamble_version, 1);
+    assert_int_equal(d4_decoder_held(d), 0);
+
+    assert_int_equal(d4_decoder_next(d, &p, end, &r), D4_DECODE_RECORD);
+    assert_int_equal(r.len, one - head);
+    assert_false(r.fresh);
+    assert_int_equal(d->preamble_len, head);
+    assert_int_equal(d->preamble_version, 1);
+    assert_int_not_equal(d4_decoder_held(d), 0);
+
+    assert_int_equal(d4_decoder_next(d, &p, end, &r), D4_DECODE_AGAIN);
+    assert_int_equal(d->preamble_len, one);
+    assert_memory_equal(d->preamble, file, one);
+    assert_int_equal(d->preamble_version, 2);
+    assert_int_equal(d4_decoder_held(d), 0);
+
+    end = file + n;
+    assert_int_equal(d4_decoder_next(d, &p, end, &r), D4_DECODE_RECORD);
+    assert_int_equal(r.len, n - one);
+    assert_ptr_equal(r.data, file + one);
+    assert_int_equal(d->preamble_len, one);
+
+    len = 0;
+    assert_int_equal(d4_decoder_finish(d, &r), D4_DECODE_AGAIN);
+    assert_int_equal(d->preamble_len, two);
+    assert_memory_equal(d->preamble, file, two);
+    assert_int_equal(d4_decoder_held(d), len);
+
+    d4_decoder_free(d);
+    assert_int_equal(pool.held, 0);
+}
+
+
+static void
+rejected(const char *reason)
+{
+    size_t    i;
+    decode_t  t;
+
+    for (i = 0; i <= n; i += (n > 1000 ? 977 : 1)) {
+        decode(&t, file, n, i, 0);
+        assert_true(t.rejected);
+        assert_string_equal(t.reason, reason);
+        decode_clear(&t);
+    }
+}
+
+
+static void
+test_reject(void **state)
+{
+    size_t    i;
+    decode_t  t;
+
+    (void) state;
+
+    for (big = 0; big < 2; big++) {
+        n = 0;
+        put_data(100);
+        rejected("not pcapng");
+
+        n = 0;
+        put_interface(1, 0);
+        rejected("not pcapng");
+
+        /* the length, where it is twice, the magic, the version */
+
+        for (i = 0; i < 28; i++) {
+            n = 0;
+            put_section(0, 0, 0);
+            file[i] ^= 0x40;
+
+            if (i < 4) {
+                rejected("not pcapng");
+
+            } else if (i < 14 || i >= 24) {
+
+                /* a length that is still possible is waited for */
+
+                put_data(20000);
+                put_data(20000);
+                rejected("not a section header of pcapng 1.x");
+            }
+        }
+
+        n = 0;
+        put_section(0, 0, 65508 - 4);
+        decode(&t, file, n, 0, 0);
+        assert_int_equal(t.headers, 65536);
+        decode_clear(&t);
+
+        n = 0;
+        put_section(0, 0, 65508);
+        rejected("not a section header of pcapng 1.x");
+
+        /* as many interfaces as there is room for, and one more */
+
+        n = 0;
+        put_section(0xffffffff, 0xffffffff, 0);
+
+        for (i = 0; i < (65536 - 28) / 20; i++) {
+            put_interface(1, 0);
+        }
+
+        put_enhanced((uint32_t) i - 1, 60);
+        decode(&t, file, n, 0, 0);
+        assert_int_equal(t.records, n - 28);
+        decode_clear(&t);
+
+        put_interface(1, 0);
+        put_enhanced(0, 60);
+        decode(&t, file, n, 0, 0);
+        assert_int_equal(t.records, n - 28 - 20 - 92);
+        decode_clear(&t);
+        rejected("more interfaces than a file can begin with");
+    }
+}
+
+
+/* What a reader would give up at is skipped, and nothing else. */
+
+static void
+test_corrupt(void **state)
+{
+    size_t    i, from, to, head;
+    decode_t  t;
+
+    (void) state;
+
+    for (big = 0; big < 2; big++) {
+        for (i = 0; i < 12; i++) {
+
+            n = 0;
+            put_section(0xffffffff, 0xffffffff, 0);
+            head = n;
+            put_interface(1, 0);
+            put_enhanced(0, 60);
+            from = n;
+
+            switch (i) {
+
+            case 0:                            /* no such interface */
+                put_enhanced(1, 60);
+                break;
+
+            case 1:
+                put_other(STATISTICS, 77, 4);
+                break;
+
+            case 2:
+                put_other(PACKET, big ? 0x10000 : 1, 90);
+                break;
+
+            case 3:                            /* the second length */
+                put_enhanced(0, 60);
+                file[n - 1] ^= 0x80;
+                break;
+
+            case 4:                            /* the first: not by four */
+                put_enhanced(0, 60);
+                file[from + (big ? 7 : 4)] ^= 1;
+                break;
+
+            case 5:                            /* too large */
+                put_enhanced(0, 60);
+                file[from + (big ? 4 : 7)] ^= 2;
+                break;
+
+            case 6:                            /* too small for its type */
+                put_other(ENHANCED, 0, 0);
+                break;
+
+            case 7:
+                put_other(INTERFACE, 1, 0);
+                break;
+
+            case 8:                            /* a packet beyond its block */
+                put_enhanced(0, 60);
+                file[from + (big ? 23 : 20)] = 64;
+                break;
+
+            case 9:
+                memset(file + n, 0, 100);
+                n += 100;
+                break;
+
+            case 10:
+                memset(file + n, 0xff, 70001);
+                n += 70001;
+                break;
+
+            default:                           /* a section that is none */
+                put_section(0, 0, 0);
+                file[n - 28 + 8] ^= 1;
+            }
+
+            to = n;
+            put_enhanced(0, 77);
+            put_enhanced(0, 40);
+            put_interface(1, 0);
+            put_enhanced(1, 70);
+            put_enhanced(1, 80);
+
+            if (n > 10000) {
+                decode(&t, file, n, 0, 0);
+
+            } else {
+                every_split(&t, 7);
+            }
+
+            assert_int_equal(t.skipped, to - from);
+            assert_int_equal(t.skips, 1);
+            assert_string_equal(t.reason, "corrupt record");
+            assert_int_equal(t.fresh, 2);
+            assert_int_equal(t.records, n - head - (to - from));
+            assert_memory_equal(t.file, file + head, from - head);
+            assert_memory_equal(t.file + from - head, file + to, n - to);
+            decode_clear(&t);
+        }
+    }
+
+    /* the limit of readers: 16 MiB */
+
+    n = 0;
+    big = 0;
+    put_section(0xffffffff, 0xffffffff, 0);
+    put_other(0x7777, 0, 3000000);
+    decode(&t, file, n, 0, 0);
+    assert_int_equal(t.records, 3000016);
+    decode_clear(&t);
+
+    file[28 + 7] = 1;
+    decode(&t, file, n, 0, 0);
+    assert_string_equal(t.reason, "corrupt record");
+    decode_clear(&t);
+}
+
+
+/* Another section, of the other byte order, behind what is corrupt. */
+
+static void
+test_section(void **state)
+{
+    decode_t  t;
+
+    (void) state;
+
+    for (big = 0; big < 2; big++) {
+        n = 0;
+        put_section(0xffffffff, 0xffffffff, 0);
+        put_interface(1, 0);
+        put_enhanced(0, 60);
+        put_data(200);
+        big = !big;
+        put_section(0xffffffff, 0xffffffff, 0);
+        put_interface(1, 0);
+        put_interface(1, 0);
+        put_enhanced(1, 90);
+        big = !big;
+
+        every_split(&t, 3);
+        assert_int_equal(t.skipped, 200);
+        assert_int_equal(t.headers, 2 * 28);
+        assert_int_equal(t.fresh, 2);
+        decode_clear(&t);
+    }
+}
+
+
+static void
+test_truncated(void **state)
+{
+    size_t    i, whole, last;
+    decode_t  t;
+
+    (void) state;
+
+    n = 0;
+    big = 1;
+    put_section(0xffffffff, 0xffffffff, 0);
+    put_interface(1, 0);
+    whole = n;
+    put_enhanced(0, 60);
+    last = n;
+
+    for (i = whole + 1; i < last; i++) {
+        n = i;
+        every_split(&t, 9);
+        assert_int_equal(t.records, whole - 28);
+        assert_int_equal(t.skipped, i - whole);
+        assert_string_equal(t.reason, "truncated record");
+        decode_clear(&t);
+    }
+}
+
+
+static void
+test_resume(void **state)
+{
+    size_t           j, k, head, at[21];
+    decode_t         t, split;
+    decode_border_t  b;
+
+    (void) state;
+
+    memset(&t, 0, sizeof(decode_t));
+    memset(&split, 0, sizeof(decode_t));
+    t.sound = sound;
+
+    for (big = 0; big < 2; big++) {
+        n = 0;
+        put_section(0xffffffff, 0xffffffff, 0);
+        put_interface(1, 0);
+        put_interface(101, 0);
+        head = n;
+
+        for (j = 0; j < 20; j++) {
+            at[j] = n;
+
+            if (j == 7) {
+                put_other(STATISTICS, 1, 12);
+
+            } else {
+                put_enhanced(j % 2, (uint32_t) (41 + j * 37 % 50));
+            }
+        }
+
+        at[j] = n;
+
+        b.preamble = file;
+        b.len = head;
+        b.resume = 1;
+
+        for (k = head, j = 0; k < at[19]; k++) {
+            if (k > at[j]) {
+                j++;
+            }
+
+            t.sound = sound;
+            decode_all(&t, d4_pcapng_create, &b, file + k, n - k, 0, 0);
+
+            assert_int_equal(t.records, n - at[j]);
+            assert_memory_equal(t.file, file + at[j], n - at[j]);
+            assert_int_equal(t.skipped, at[j] - k);
+            assert_int_equal(t.fresh, 1);
+
+            if (k % 16 == 0) {
+                decode_all(&split, d4_pcapng_create, &b, file + k, n - k, 1,
+                           1);
+                decode_same(&t, 0, &split);
+                decode_clear(&split);
+            }
+
+            decode_clear(&t);
+        }
+
+        /* from the beginning again: its section, with its interfaces */
+
+        decode_all(&t, d4_pcapng_create, &b, file, n, 0, 0);
+        assert_int_equal(t.records, n - 28);
+        assert_int_equal(t.headers, 28);
+        assert_int_equal(t.fresh, 1);
+        decode_clear(&t);
+    }
+}
+
+
+static void
+test_restore(void **state)
+{
+    size_t         i;
+    d4_pool_t      pool;
+    d4_decoder_t  *d;
+
+    (void) state;
+
+    big = 0;
+    n = 0;
+    put_section(0xffffffff, 0xffffffff, 0);
+    put_interface(1, 0);
+    put_interface(1, 0);
+
+    d4_pool_init(&pool, 0);
+
+    for (i = 1; i <= n + 1; i++) {
+        d = d4_pcapng_create(&pool, 0);
+        assert_int_equal(d4_decoder_restore(d, file, i, 0),
+                         i == 28 || i == 48 || i == 68 ? 0 : -1);
+        d4_decoder_free(d);
+    }
+
+    put_enhanced(0, 50);
+    d = d4_pcapng_create(&pool, 0);
+    assert_int_equal(d4_decoder_restore(d, file, n, 0), -1);
+    d4_decoder_free(d);
+
+    d = d4_pcapng_create(&pool, 0);
+    assert_int_equal(d4_decoder_restore(d, NULL, 0, 1), 0);
+    d4_decoder_free(d);
+    assert_int_equal(pool.held, 0);
+}
+
+
+/* Blocks that are large, in place, and nothing but noise. */
+
+static void
+test_large(void **state)
+{
+    size_t          i;
+    uint32_t        seed;
+    d4_pool_t       pool;
+    d4_record_t     r;
+    d4_decode_t     rc;
+    d4_decoder_t   *d;
+    const uint8_t  *p;
+
+    (void) state;
+
+    n = 0;
+    big = 0;
+    put_section(0xffffffff, 0xffffffff, 0);
+    put_interface(1, 0);
+
+    for (i = 0; i < 1000; i++) {
+        put_enhanced(0, 1500);
+    }
+
+    d4_pool_init(&pool, 0);
+    d = d4_pcapng_create(&pool, 0);
+
+    for (p = file, i = 28; /* void */ ; i += r.len) {
+        rc = d4_decoder_next(d, &p, file + n, &r);
+
+        if (rc == D4_DECODE_AGAIN) {
+            break;
+        }
+
+        assert_int_equal(rc, D4_DECODE_RECORD);
+
+        if (r.len != 0) {
+            assert_ptr_equal(r.data, file + i);
+            assert_true(r.len < 65536 + 1532);
+        }
+    }
+
+    assert_int_equal(i, n);
+
+    n = 0;
+    seed = 5;
+
+    while (n < 1000000) {
+        seed = seed * 1103515245 + 12345;
+        put32(n == 0 ? 0xffffffff : seed ^ seed >> 16);
+    }
+
+    for (i = 0; i < 16; i++) {
+        for (p = file; /* void */ ; /* void */ ) {
+            rc = d4_decoder_next(d, &p, file + n, &r);
+
+            if (rc == D4_DECODE_AGAIN) {
+                break;
+            }
+
+            assert_int_equal(rc, D4_DECODE_SKIP);
+        }
+
+        assert_true(d4_decoder_held(d) <= DECODE_HELD_MAX);
+    }
+
+    d4_decoder_free(d);
+    assert_int_equal(pool.held, 0);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_preamble),
+        cmocka_unit_test(test_reject),
+        cmocka_unit_test(test_corrupt),
+        cmocka_unit_test(test_section),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_restore),
+        cmocka_unit_test(test_large),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
