@@ -17,8 +17,8 @@
 SHELL = /bin/bash
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all modules client unit tools fuzz install install-client run stop \
-        test bench deps clean help FORCE
+.PHONY: all modules test-modules client unit tools fuzz install \
+        install-client run stop test bench deps clean help FORCE
 
 all: modules client
 
@@ -71,6 +71,8 @@ LD_FLAGS = -Wl,-z,relro -Wl,-z,now $(SAN) $(LDFLAGS)
 # which an ordinary user may not do there.
 
 MODULES  = ngx_d4_module.so ngx_stream_d4_module.so
+TEST_MODULES = $(patsubst t/modules/%,ngx_d4_test_%_module.so, \
+                 $(wildcard t/modules/*))
 HEADERS  = $(wildcard ngx_d4_module/*.h ngx_d4_module/*/*.h)
 
 # when this changes, everything is configured again
@@ -80,6 +82,7 @@ $(B)/nginx/inputs: FORCE
 	   [ -n "$(NGINX_SRC)" ] || dpkg-query -W nginx-dev 2>&1; \
 	   echo "$(CC) $(SAN) $(CFLAGS) $(LDFLAGS)"; \
 	   echo "$(HEADERS) $(wildcard ngx_d4_module/*.c ngx_d4_module/*/*.c)"; \
+	   echo "$(TEST_MODULES)"; \
 	} > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
@@ -89,12 +92,16 @@ $(B)/nginx/Makefile: $(B)/nginx/inputs config conf/configure.sh
 	NGINX_FLAGS="$(NGINX_FLAGS)" SANITIZE="$(if $(SAN),$(OPTIMIZE) $(SAN))" \
 	    conf/configure.sh $(B)/nginx $(NGINX_SRC)
 
-modules: $(B)/nginx/Makefile
-	@echo "  modules $(B)"
+modules: build_modules = $(MODULES)
+test-modules: build_modules = $(TEST_MODULES)
+
+modules test-modules: $(B)/nginx/Makefile
+	@echo "  $@ $(B)"
 	$(Q)$(MAKE) $(QUIET) $(JOBS) --no-print-directory -C $(B)/nginx/tree \
-	    -f $(CURDIR)/$(B)/nginx/Makefile modules
+	    -f $(CURDIR)/$(B)/nginx/Makefile \
+	    $(addprefix $(CURDIR)/$(B)/nginx/,$(build_modules))
 	@# renamed into place: a running nginx keeps the file it has mapped
-	$(Q)for so in $(MODULES); do \
+	$(Q)for so in $(build_modules); do \
 	    cmp -s $(B)/nginx/$$so $(B)/$$so && continue; \
 	    cp $(B)/nginx/$$so $(B)/$$so.new && mv $(B)/$$so.new $(B)/$$so \
 	        || exit 1; \
@@ -204,8 +211,8 @@ stop:
 
 test:
 	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
-	@$(MAKE) --no-print-directory modules client unit tools fuzz
-	@$(MAKE) --no-print-directory SANITIZE=1 modules client unit
+	@$(MAKE) --no-print-directory modules test-modules client unit tools fuzz
+	@$(MAKE) --no-print-directory SANITIZE=1 modules test-modules client unit
 	@LONG=$(LONG) t/run.sh
 
 bench:

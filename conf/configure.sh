@@ -3,8 +3,8 @@
 # configure.sh BUILD [NGINX_SRC]
 #
 # Runs nginx's configure for the D4 modules, from nginx-dev or from the full
-# sources in NGINX_SRC, so that BUILD/Makefile builds them into BUILD; it is to
-# be run in BUILD/tree.
+# sources in NGINX_SRC, so that BUILD/Makefile builds them, and those that only
+# tests load, into BUILD; it is to be run in BUILD/tree.
 
 set -eu
 
@@ -65,11 +65,18 @@ else
     ld_opt=-fPIC
 fi
 
+modules=("$top")
+
+for config in "$top"/t/modules/*/config; do
+    [ ! -e "$config" ] || modules+=("${config%/config}")
+done
+
 if ! "$configure" "${flags[@]}" --with-stream --with-stream_ssl_module \
     --with-cc="${CC:-cc}" \
     --with-cc-opt="$cc_opt -ffile-prefix-map=$top=. ${CFLAGS-}" \
     --with-ld-opt="$ld_opt ${LDFLAGS-}" \
-    --add-dynamic-module="$top" --builddir="$build" > "$log" 2>&1
+    "${modules[@]/#/--add-dynamic-module=}" --builddir="$build" \
+    > "$log" 2>&1
 then
     tail -n 15 "$log" >&2
     echo "(all of it: $log)" >&2

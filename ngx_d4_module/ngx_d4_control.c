@@ -46,6 +46,7 @@ typedef struct {
 } ngx_d4_control_t;
 
 
+static ngx_int_t ngx_d4_control_member(char *command, char *set);
 static void ngx_d4_control_lease(void);
 static ngx_int_t ngx_d4_control_ask(void);
 static void ngx_d4_control_lease_handler(void *data, redisReply *reply);
@@ -112,9 +113,9 @@ ngx_d4_control_tick(void)
 
 
 void
-ngx_d4_control_done(void)
+ngx_d4_control_done(ngx_uint_t consuming)
 {
-    ngx_str_t         argv[3];
+    ngx_str_t         argv[2];
     u_char            key[sizeof("d4:worker:") + NGX_MAXHOSTNAMELEN + 48];
     ngx_d4_worker_t  *w;
 
@@ -128,7 +129,7 @@ ngx_d4_control_done(void)
         return;
     }
 
-    /* with sessions left, it stays among the workers, to be reaped */
+    /* with something left, it stays among the workers, to be reaped */
 
     ngx_str_set(&argv[0], "DEL");
     argv[1].data = key;
@@ -136,13 +137,25 @@ ngx_d4_control_done(void)
 
     (void) ngx_d4_redis_command(w->metadata, 2, argv, NULL, NULL);
 
-    if (w->nsessions == 0 && w->ndispatches == 0) {
-        ngx_str_set(&argv[0], "SREM");
-        ngx_str_set(&argv[1], "d4:workers");
-        argv[2] = w->id;
-
-        (void) ngx_d4_redis_command(w->metadata, 3, argv, NULL, NULL);
+    if (w->nsessions == 0 && w->ndispatches == 0 && !consuming) {
+        (void) ngx_d4_control_member("SREM", "d4:workers");
+        (void) ngx_d4_control_member("SREM", "d4:consumers");
     }
+}
+
+
+/* This worker's name into a set, or out of it. */
+
+static ngx_int_t
+ngx_d4_control_member(char *command, char *set)
+{
+    ngx_str_t  argv[3];
+
+    ngx_d4_str(&argv[0], command, ngx_strlen(command));
+    ngx_d4_str(&argv[1], set, ngx_strlen(set));
+    argv[2] = ngx_d4_worker.id;
+
+    return ngx_d4_redis_command(ngx_d4_worker.metadata, 3, argv, NULL, NULL);
 }
 
 
@@ -209,16 +222,12 @@ ngx_d4_control_ask(void)
 
     w = &ngx_d4_worker;
 
-    if (!ngx_d4_control.held) {
-        ngx_str_set(&argv[0], "SADD");
-        ngx_str_set(&argv[1], "d4:workers");
-        argv[2] = w->id;
-
-        if (ngx_d4_redis_command(w->metadata, 3, argv, NULL, NULL)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    if (!ngx_d4_control.held
+        && (ngx_d4_control_member("SADD", "d4:workers") != NGX_OK
+            || (ngx_d4_consume_any()
+                && ngx_d4_control_member("SADD", "d4:consumers") != NGX_OK)))
+    {
+        return NGX_ERROR;
     }
 
     ngx_str_set(&argv[0], "SET");

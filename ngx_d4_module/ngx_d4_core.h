@@ -78,6 +78,8 @@ typedef struct {
     ngx_atomic_t             bytes;
     ngx_atomic_t             unlisted;      /* sessions without a slot */
     ngx_atomic_t             queues;        /* moves when queues were changed */
+    ngx_atomic_t             pushed;        /* moves when a worker has pushed
+                                               elements to a queue */
     ngx_atomic_t             dispatch[256][NGX_D4_COUNT_N];
     uint32_t                 nodes_max;
     uint32_t                 nodes_used;
@@ -199,6 +201,10 @@ const ngx_str_t *ngx_d4_script_text(ngx_d4_script_t script);
 ngx_int_t ngx_d4_script(ngx_d4_redis_t *rd, ngx_d4_script_t script,
     ngx_uint_t argc, ngx_str_t *argv, ngx_d4_reply_pt handler, void *data);
 
+/* The same for a script that only its caller knows. */
+ngx_int_t ngx_d4_eval(ngx_d4_redis_t *rd, const ngx_str_t *script,
+    ngx_uint_t argc, ngx_str_t *argv, ngx_d4_reply_pt handler, void *data);
+
 
 /* Live sessions of this host (ngx_d4_registry.c). */
 
@@ -241,8 +247,11 @@ ngx_int_t ngx_d4_control_init(void);
 /* Each tick: renews the lease; the leader also polls, listens and reaps. */
 void ngx_d4_control_tick(void);
 
-/* At exit: gives the lease back, drops the subscription. */
-void ngx_d4_control_done(void);
+/*
+ * At exit: gives the lease back, drops the subscription; consuming: Redis may
+ * still hold what this worker has taken.
+ */
+void ngx_d4_control_done(ngx_uint_t consuming);
 
 /* 1 while this worker's lease surely stands. */
 ngx_uint_t ngx_d4_control_leased(void);
@@ -256,6 +265,41 @@ void ngx_d4_refused_tick(void);
 
 /* Refusals not yet written. */
 ngx_uint_t ngx_d4_refused_pending(void);
+
+
+/* Consumers of queues (ngx_d4_consume.c, ngx_d4_consume.h). */
+
+/* Before modules make consumers. */
+void ngx_d4_consume_init(void);
+
+/* The queues' Redis came up. */
+void ngx_d4_consume_up(void);
+
+/* Each tick: looks that another worker asks for, what waited for the lease. */
+void ngx_d4_consume_tick(void);
+
+/* 1 when this worker has consumers. */
+ngx_uint_t ngx_d4_consume_any(void);
+
+/* 1 while blocks are out, or Redis could be told that this worker goes. */
+ngx_uint_t ngx_d4_consume_busy(void);
+
+/*
+ * At exit: gives back what is out, without waiting for an answer.  Returns for
+ * how many consumers it is not known that Redis has forgotten them, so that
+ * the worker has to be reaped.
+ */
+ngx_uint_t ngx_d4_consume_done(void);
+
+/*
+ * Gives back what a worker that is dead had taken, then calls the handler with
+ * 1, or with 0 if some is left; worker's bytes must stay.  As often as one
+ * likes, from any number of hosts, but one at a time in a process.  Not NGX_OK:
+ * nothing was done, the handler is not called.
+ */
+typedef void (*ngx_d4_recovered_pt)(ngx_uint_t done);
+ngx_int_t ngx_d4_consume_recover(ngx_str_t *worker,
+    ngx_d4_recovered_pt handler);
 
 
 /* Sessions (ngx_d4_session.c and its parts). */

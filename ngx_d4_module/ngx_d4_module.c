@@ -344,6 +344,7 @@ ngx_d4_init_process(ngx_cycle_t *cycle)
     d4_pool_init(&w->pool, ngx_min(NGX_D4_SPARE_MAX, conf->worker_memory / 8));
 
     ngx_d4_dispatch_init();
+    ngx_d4_consume_init();
 
     if (ngx_d4_sessions_init() != NGX_OK || ngx_d4_control_init() != NGX_OK) {
         return NGX_ERROR;
@@ -399,7 +400,7 @@ ngx_d4_exit_process(ngx_cycle_t *cycle)
         ngx_del_timer(&w->tick);
     }
 
-    ngx_d4_control_done();
+    ngx_d4_control_done(ngx_d4_consume_done());
 
     if (w->queues != NULL) {
         ngx_d4_redis_close(w->queues);
@@ -455,6 +456,10 @@ ngx_d4_streams_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 static void
 ngx_d4_queues_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 {
+    if (up) {
+        ngx_d4_consume_up();
+    }
+
     ngx_d4_dispatches_work();
 }
 
@@ -475,9 +480,11 @@ ngx_d4_tick(ngx_event_t *ev)
     ngx_d4_sessions_tick();
     ngx_d4_dispatches_tick();
     ngx_d4_refused_tick();
+    ngx_d4_consume_tick();
 
     ev->cancelable = (w->nsessions == 0 && w->ndispatches == 0
-                      && ngx_d4_refused_pending() == 0);
+                      && ngx_d4_refused_pending() == 0
+                      && !ngx_d4_consume_busy());
 
     if (ngx_exiting && !ev->cancelable && ngx_d4_overdue()) {
         ngx_d4_sessions_abandon();

@@ -5,7 +5,8 @@
 
 
 /*
- * Ends the sessions that a dead worker left behind.
+ * Ends the sessions that a dead worker left behind, and gives back what it had
+ * taken from queues.
  *
  * Leaders of several hosts may do this for the same worker at once: each step
  * may be repeated.  For each session first the streams, then its entry in
@@ -53,6 +54,8 @@ static void ngx_d4_orphans_none(void);
 static void ngx_d4_orphans_cursors(void);
 static void ngx_d4_orphans_cursors_handler(void *data, redisReply *reply);
 static void ngx_d4_orphans_cursor_handler(void *data, redisReply *reply);
+static void ngx_d4_orphans_last(void);
+static void ngx_d4_orphans_recovered_handler(ngx_uint_t done);
 static void ngx_d4_orphans_reap(ngx_d4_orphan_t *o);
 static void ngx_d4_orphans_reaped_handler(void *data, redisReply *reply);
 static void ngx_d4_orphans_sent(ngx_int_t rc);
@@ -162,7 +165,7 @@ ngx_d4_orphans_none(void)
         ngx_d4_orphans_cursors();
 
     } else {
-        ngx_d4_orphans_reap(NULL);
+        ngx_d4_orphans_last();
     }
 }
 
@@ -357,11 +360,11 @@ ngx_d4_orphans_cursors_handler(void *data, redisReply *reply)
         }
 
         if (i == 0) {
-            ngx_d4_orphans_reap(NULL);
+            ngx_d4_orphans_last();
         }
 
     } else if (ngx_d4_orphans_wrong(reply)) {
-        ngx_d4_orphans_reap(NULL);
+        ngx_d4_orphans_last();
 
     } else {
         (void) ngx_d4_orphans_failed(reply);
@@ -384,23 +387,59 @@ ngx_d4_orphans_cursor_handler(void *data, redisReply *reply)
 }
 
 
+/*
+ * No session is left, nor cursor.  The worker is remembered until what it had taken is
+ * back; a host that does not know the queues leaves that to one that does.
+ */
+
+static void
+ngx_d4_orphans_last(void)
+{
+    if (ngx_d4_worker.queues == NULL) {
+        ngx_d4_orphans_reap(NULL);
+        return;
+    }
+
+    ngx_d4_orphans_sent(ngx_d4_consume_recover(&ngx_d4_orphans.worker,
+                                           ngx_d4_orphans_recovered_handler));
+}
+
+
+static void
+ngx_d4_orphans_recovered_handler(ngx_uint_t done)
+{
+    if (done) {
+        ngx_d4_orphans_reap(NULL);
+
+    } else {
+        ngx_d4_orphans.failed = 1;
+    }
+
+    ngx_d4_orphans_step();
+}
+
+
 /* With NULL: none is left, the worker itself may go. */
 
 static void
 ngx_d4_orphans_reap(ngx_d4_orphan_t *o)
 {
-    ngx_str_t  argv[4];
+    ngx_str_t   argv[4];
+    ngx_uint_t  n;
 
     argv[0] = ngx_d4_orphans.worker;
+    ngx_str_set(&argv[1], "");
+    n = (ngx_d4_worker.queues == NULL) ? 2 : 1;
 
     if (o) {
         argv[1] = o->sid;
         argv[2] = o->uuid;
         argv[3] = o->type;
+        n = 4;
     }
 
     ngx_d4_orphans_sent(ngx_d4_script(ngx_d4_worker.metadata,
-                                      NGX_D4_SCRIPT_REAP, o ? 4 : 1, argv,
+                                      NGX_D4_SCRIPT_REAP, n, argv,
                                       ngx_d4_orphans_reaped_handler, o));
 }
 

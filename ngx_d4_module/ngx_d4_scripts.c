@@ -308,15 +308,17 @@ static const char  ngx_d4_script_kicks[] =
 /*
  * metadata; worker[, sid, uuid, type] -> 1, or 0: the worker lives
  *
- * Without a sid: the worker goes, unless a session of it was found since.  The
- * session's hash stays for a while, should its worker only have slept.
+ * Without a sid: the worker goes, unless a session of it was found since.  With
+ * an empty one: unless it is a consumer, too, what it had taken being for
+ * others to give back.  The session's hash stays for a while, should its worker
+ * only have slept.
  */
 
 static const char  ngx_d4_script_reap[] =
     "local w,sid,u,t=ARGV[1],ARGV[2],ARGV[3],ARGV[4] "
     "if redis.call('EXISTS','d4:worker:'..w)==1 then return 0 end "
     "local k='d4:sessions:'..w "
-    "if sid then "
+    "if sid and sid~='' then "
         "local ck='d4:claim:'..t..':'..u "
         "if redis.call('GET',ck)==sid..' '..w then redis.call('DEL',ck) end "
         "local sk='d4:session:'..sid "
@@ -325,8 +327,10 @@ static const char  ngx_d4_script_reap[] =
             "redis.call('EXPIRE',sk,600) "
         "else redis.call('DEL',sk) end "
         "redis.call('SREM',k,sid) "
-    "elseif redis.call('TYPE',k).ok~='set' then "
+    "elseif redis.call('TYPE',k).ok~='set' and (not sid "
+        "or redis.call('SISMEMBER','d4:consumers',w)==0) then "
         "redis.call('DEL',k) "
+        "redis.call('SREM','d4:consumers',w) "
         "redis.call('SREM','d4:workers',w) end "
     "return 1";
 
@@ -361,6 +365,15 @@ ngx_int_t
 ngx_d4_script(ngx_d4_redis_t *rd, ngx_d4_script_t script, ngx_uint_t argc,
     ngx_str_t *argv, ngx_d4_reply_pt handler, void *data)
 {
+    return ngx_d4_eval(rd, ngx_d4_script_text(script), argc, argv, handler,
+                       data);
+}
+
+
+ngx_int_t
+ngx_d4_eval(ngx_d4_redis_t *rd, const ngx_str_t *script, ngx_uint_t argc,
+    ngx_str_t *argv, ngx_d4_reply_pt handler, void *data)
+{
     ngx_uint_t  i;
     ngx_str_t   args[NGX_D4_SCRIPT_ARGS];
 
@@ -369,7 +382,7 @@ ngx_d4_script(ngx_d4_redis_t *rd, ngx_d4_script_t script, ngx_uint_t argc,
     }
 
     ngx_str_set(&args[0], "EVAL");
-    args[1] = *ngx_d4_script_text(script);
+    args[1] = *script;
     ngx_str_set(&args[2], "0");
 
     for (i = 0; i < argc; i++) {

@@ -76,6 +76,7 @@ sub today { return day(time()) }
 #   tls           0: the server speaks plain TCP
 #   listen        more parameters of listen
 #   main, d4, stream, server    more directives of that block
+#   modules       more modules to load, such as those of t/modules
 #   mode          registration | shared-secret
 #   default_key   contents of default_key_file
 #   zone          its size (8m)
@@ -271,7 +272,8 @@ sub load_modules {
     return join '', map { "load_module $_;\n" }
         (-e $stream ? $stream : ()),
         "$self->{build}/ngx_d4_module.so",
-        "$self->{build}/ngx_stream_d4_module.so";
+        "$self->{build}/ngx_stream_d4_module.so",
+        map { "$self->{build}/$_.so" } @{ $self->{modules} || [] };
 }
 
 
