@@ -26,6 +26,7 @@ ngx_d4_dispatch_init(void)
 
     ngx_d4_disk_init();
     ngx_d4_closing_init();
+    ngx_d4_retention_init();
 
     ngx_memzero(&ngx_d4_dispatch_event, sizeof(ngx_event_t));
 
@@ -668,6 +669,7 @@ ngx_d4_dispatches_tick(void)
 
     if (w->conf->dispatch) {
         ngx_d4_closing_tick();
+        ngx_d4_retention_tick();
         ngx_d4_dispatch_stat_tick();
     }
 }

@@ -373,6 +373,12 @@ void ngx_d4_closing_tick(void);
 ngx_uint_t ngx_d4_closing_pending(void);
 
 
+/* ngx_d4_retention.c: files that are not kept any longer */
+
+void ngx_d4_retention_init(void);
+void ngx_d4_retention_tick(void);
+
+
 /* ngx_d4_adopt.c: sessions that nobody dispatches */
 
 void ngx_d4_adopt_init(void);

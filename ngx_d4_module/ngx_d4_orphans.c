@@ -388,8 +388,9 @@ ngx_d4_orphans_cursor_handler(void *data, redisReply *reply)
 
 
 /*
- * No session is left, nor cursor.  The worker is remembered until what it had taken is
- * back; a host that does not know the queues leaves that to one that does.
+ * No session is left, nor cursor.  The worker is remembered until what it had
+ * taken is back; a host that does not know the queues leaves that to one that
+ * does.
  */
 
 static void

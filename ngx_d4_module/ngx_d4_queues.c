@@ -12,6 +12,7 @@
  */
 
 
+#include "ngx_d4_consume.h"
 #include "ngx_d4_dispatch.h"
 
 
@@ -326,6 +327,7 @@ ngx_d4_targets_pushed(ngx_d4_targets_t *t, redisReply **e, size_t n,
         }
 
         ngx_d4_targets_updated(target);
+        ngx_d4_consume_wake(&target->list);
     }
 }
 
