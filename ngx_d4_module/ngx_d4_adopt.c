@@ -26,7 +26,7 @@ typedef struct {
     char                     sid[D4_SID + 1];
     ngx_uint_t               type;
     ngx_uint_t               wait;         /* answers to come */
-    ngx_uint_t               known;        /* it is ours, or not ours to have */
+    ngx_uint_t               known;        /* not ours to take */
 } ngx_d4_candidate_t;
 
 

@@ -77,7 +77,7 @@ typedef struct {
     ngx_atomic_t             frames;
     ngx_atomic_t             bytes;
     ngx_atomic_t             unlisted;      /* sessions without a slot */
-    ngx_atomic_t             queues;        /* moves when queues were changed */
+    ngx_atomic_t             queues;        /* moves when queues change */
     ngx_atomic_t             pushed;        /* moves when a worker has pushed
                                                elements to a queue */
     ngx_atomic_t             dispatch[256][NGX_D4_COUNT_N];
@@ -325,7 +325,7 @@ void ngx_d4_sessions_tick(void);
 void ngx_d4_sessions_abandon(void);
 
 
-/* The dispatcher (ngx_d4_dispatch.h), as its sessions and the worker see it. */
+/* The dispatcher (ngx_d4_dispatch.h), as sessions and the worker see it. */
 
 typedef struct ngx_d4_dispatch_s  ngx_d4_dispatch_t;
 

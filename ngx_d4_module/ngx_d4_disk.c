@@ -12,7 +12,7 @@
  */
 
 
-#include "ngx_d4_dispatch.h"
+#include "ngx_d4_objects.h"
 #include "storage/d4_object.h"
 
 
@@ -24,6 +24,7 @@
 typedef struct {                       /* for a thread, and back */
     ngx_d4_dispatch_t       *dispatch;
     d4_blocks_t             *out;
+    ngx_d4_objects_t         objects;
     struct tm                tm;
 
     char                     file[D4_PATH_MAX];
@@ -184,6 +185,10 @@ ngx_d4_disk_write(ngx_d4_dispatch_t *d)
     k->hex = d->hex;
     k->ext = d->ext;
 
+    if (d->nlines) {
+        ngx_d4_objects_init(&k->objects, d);
+    }
+
     if (d->new_meta) {
 
         /* repeated, it comes to the same name */
@@ -249,6 +254,10 @@ ngx_d4_disk_handler(void *data, ngx_log_t *log)
 
     if (k->rc == D4_STORE_OK && k->out->bytes) {
         k->rc = ngx_d4_disk_file(k);
+    }
+
+    if (k->rc == D4_STORE_OK && k->objects.nlines) {
+        k->rc = ngx_d4_objects_write(&k->objects, &ngx_d4_store, k->sync);
     }
 
     k->err = (k->rc == D4_STORE_OK) ? 0 : ngx_errno;
@@ -388,6 +397,7 @@ ngx_d4_disk_done(ngx_event_t *ev)
     }
 
     if (ngx_d4_dispatch_unref(d)) {
+        ngx_d4_objects_free(&k->objects);
         ngx_free(task);
         return;
     }
@@ -398,14 +408,18 @@ ngx_d4_disk_done(ngx_event_t *ev)
 
     d->create = k->create;
 
-    if (k->rc == D4_STORE_OK) {
-        ngx_d4_disk_works();
-        d->written = 1;
+    if (k->rc != D4_STORE_OK) {
+        ngx_d4_disk_failed(d, k);
+
+    } else if (ngx_d4_objects_elements(&k->objects, d) != NGX_OK) {
+        ngx_d4_dispatch_later(d);
 
     } else {
-        ngx_d4_disk_failed(d, k);
+        ngx_d4_disk_works();
+        d->written = 1;
     }
 
+    ngx_d4_objects_free(&k->objects);
     ngx_free(task);
 
     ngx_d4_dispatch_work(d);

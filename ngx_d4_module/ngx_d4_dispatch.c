@@ -151,7 +151,7 @@ ngx_d4_dispatch_feed(ngx_d4_dispatch_t *d, d4_batch_t *batch)
 }
 
 
-/* Bytes and frames that a session's input holds here, for its back-pressure. */
+/* What a session holds here, for its back-pressure. */
 
 size_t
 ngx_d4_dispatch_held(ngx_d4_dispatch_t *d, uint64_t *frames)
@@ -331,7 +331,13 @@ ngx_d4_dispatch_step(ngx_d4_dispatch_t *d)
             return 0;
         }
 
-        if (d->out.bytes || d->nlines) {
+        /* whether lines are wanted beside the paths of objects */
+
+        if (d->nlines && !ngx_d4_targets_fresh(d)) {
+            return 0;
+        }
+
+        if (d->out.bytes || d->nlines || d->new_meta) {
             return ngx_d4_disk_write(d) != NGX_OK;
         }
 

@@ -124,7 +124,7 @@ struct ngx_d4_dispatch_s {
     time_t                   opened;
     ngx_int_t                day;
     ngx_uint_t               number;   /* to begin with, of its name */
-    char                    *former_file;  /* of a former owner, to be closed */
+    char                    *former_file;  /* of a former owner, to close */
     uint64_t                 former_length;
 
     /* the step */
@@ -218,6 +218,10 @@ ngx_uint_t ngx_d4_dispatch_succeeded(ngx_d4_dispatch_t *d, ngx_d4_redis_t *rd,
 /* ngx_d4_dispatch_decode.c: input to a step */
 
 void ngx_d4_dispatch_decode(ngx_d4_dispatch_t *d);
+
+/* n records were none: counted, and logged once for a session. */
+void ngx_d4_dispatch_bad(ngx_d4_dispatch_t *d, const char *reason,
+    ngx_uint_t n);
 
 /* The calendar that files are named by. */
 void ngx_d4_dispatch_time(time_t t, struct tm *tm);

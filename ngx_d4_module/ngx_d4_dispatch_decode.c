@@ -323,7 +323,9 @@ ngx_d4_dispatch_emit(ngx_d4_dispatch_t *d, const u_char *p, size_t len,
         }
     }
 
-    if (element && d4_words_add(&d->a, p, element) != 0) {
+    if (element && (d->handler == NULL || d->handler->lines)
+        && d4_words_add(&d->a, p, element) != 0)
+    {
         return NGX_ERROR;
     }
 
@@ -371,15 +373,23 @@ ngx_d4_dispatch_unstash(ngx_d4_dispatch_t *d)
 static void
 ngx_d4_dispatch_skip(ngx_d4_dispatch_t *d, d4_record_t *r)
 {
-    ngx_d4_dispatch_count(d->type, NGX_D4_COUNT_ERRORS, 1);
+    ngx_d4_dispatch_bad(d, r->reason, 1);
+}
 
-    if (d->errors++ == 0) {
+
+void
+ngx_d4_dispatch_bad(ngx_d4_dispatch_t *d, const char *reason, ngx_uint_t n)
+{
+    ngx_d4_dispatch_count(d->type, NGX_D4_COUNT_ERRORS, n);
+
+    if (d->errors == 0) {
         ngx_log_error(NGX_LOG_INFO, ngx_d4_worker.log, 0,
-                      "d4 session %s of %s, type %ui: %s at entry %uL-%uL, "
-                      "%uz bytes; further errors of this session are counted",
-                      d->sid, d->hex, d->type, r->reason, d->at.ms, d->at.n,
-                      r->len);
+                      "d4 session %s of %s, type %ui: %s, at entry %uL-%uL; "
+                      "further errors of this session are counted", d->sid,
+                      d->hex, d->type, reason, d->at.ms, d->at.n);
     }
+
+    d->errors += n;
 }
 
 

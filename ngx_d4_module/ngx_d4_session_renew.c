@@ -7,8 +7,8 @@
 /*
  * A session whose worker was taken for dead, though it only slept: its streams
  * are fenced and somebody else dispatches them.  Nothing of it was lost, so it
- * takes them back as they are, unless their end was made final meanwhile; then,
- * or when they were deleted, it goes on under a new sid.
+ * takes them back as they are, unless their end was made final meanwhile.
+ * Then, or when they were deleted, it goes on under a new sid.
  */
 
 

@@ -29,7 +29,7 @@ void d4_carry_init(d4_carry_t *c, d4_pool_t *pool);
 /* Appends.  Returns 0, or -1 without memory: then nothing has changed. */
 int d4_carry_add(d4_carry_t *c, const void *p, size_t len);
 
-/* Empty again; up to D4_CARRY_KEEP bytes of memory stay for the next record. */
+/* Empty again; up to D4_CARRY_KEEP bytes stay for the next record. */
 void d4_carry_clear(d4_carry_t *c);
 
 /* Gives all memory back; empty and usable again. */
