@@ -261,7 +261,7 @@ d4_store_id_make(const d4_store_t *s, char id[D4_STORE_ID + 1])
 
     text[D4_STORE_ID] = '\0';
 
-    rc = d4_store_create_temp(s, s->fd, D4_STORE_FILE + 1, temp, &fd);
+    rc = d4_store_create_temp(s, s->fd, "d4-store", temp, &fd);
 
     if (rc != D4_STORE_OK) {
         return rc;
