@@ -38,7 +38,7 @@
 
 typedef struct {
     time_t    now;
-    time_t    age;                     /* seconds a file is kept; 0: for ever */
+    time_t    age;                     /* seconds to keep a file; 0: ever */
     uint64_t  size;                    /* bytes of all files; 0: no limit */
 
     /*
