@@ -316,7 +316,8 @@ my @waiting;
     push_list($t, 2, $_) for @big;
 
     ok(drained($t, 20), 'all is consumed');
-    is_deeply([ consumed($t, 0) ], [ \@any ], 'bytes of any kind come through');
+    is_deeply([ consumed($t, 0) ], [ \@any ],
+              'bytes of any kind come through');
     is_deeply([ consumed($t, 1) ], [ \@many ], 'in order');
 
     my @got = all_consumed([ $t, 2 ]);

@@ -19,7 +19,7 @@
 #define d4_base64_room(len)  ((len) / 4 * 3)
 
 
-/* Decodes len characters; the number of bytes, or -1 if they are not base64. */
+/* Decodes len characters: the number of bytes, or -1 if it is not base64. */
 ptrdiff_t d4_base64_decode(uint8_t *out, const char *text, size_t len);
 
 

@@ -2,9 +2,9 @@
 /*
  * Handler "ja3-jl": each line is a TLS session, one JSON object, of which two
  * members are looked at (passive-ssl.md section 1.1): "Timestamp" names its
- * file, and each "Raw" in the objects of the array "Certificates" is the base64
- * of a certificate, which becomes a file named by its SHA-1.  All is shared by
- * all sensors.  Of a member that comes twice the last counts.
+ * file, and each "Raw" in the objects of the array "Certificates" is the
+ * base64 of a certificate, which becomes a file named by its SHA-1.  All is
+ * shared by all sensors.  Of a member that comes twice the last counts.
  */
 
 

@@ -18,8 +18,8 @@ static d4_handler_status_t d4_handler_refuse(d4_handler_out_t *out,
 
 
 /*
- * In base64.  What has no bytes is no file; a carriage return at the end is the
- * line's.
+ * In base64.  What has no bytes is no file; a carriage return at the end is
+ * the line's.
  */
 
 d4_handler_status_t

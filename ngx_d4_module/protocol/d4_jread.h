@@ -2,8 +2,8 @@
 /*
  * Reads a JSON text (RFC 8259, UTF-8, strictly) token by token, in place and
  * without memory of its own.  Nothing is converted that nobody asks for: a
- * number may have any number of digits, as those in certificates do.  A copy of
- * a reader goes on from where the reader was.
+ * number may have any number of digits, as those in certificates do.  A copy
+ * of a reader goes on from where the reader was.
  */
 
 
@@ -22,7 +22,7 @@
 
 
 typedef enum {
-    D4_JREAD_END = 0,                  /* the value, and so the text, is over */
+    D4_JREAD_END = 0,                  /* the value and the text are over */
     D4_JREAD_BAD,                      /* r->error says why; for good */
     D4_JREAD_OBJECT,                   /* begins: name and value, ... CLOSE */
     D4_JREAD_ARRAY,                    /* begins: value, ... CLOSE */
