@@ -85,6 +85,8 @@ sub today { return day(time()) }
 #   redis         { option => value } for redis-server, or another D4::Test
 #                 whose Redis is used
 #   redis_lines   the redis directives, instead of the unix socket
+#   dispatch      1 or { directive => value }: dispatches into the directory
+#                 data, which is made here unless there is a data => PATH
 
 sub new {
     my ($class, %opt) = @_;
@@ -114,9 +116,48 @@ sub new {
         $self->{socket} = $self->{shared}{socket};
     }
 
+    if ($opt{dispatch}) {
+        $self->{data} = ref $opt{dispatch} && $opt{dispatch}{data}
+            // "$self->{dir}/data";
+
+        if ($self->{data} eq "$self->{dir}/data") {
+            mkdir($self->{data});
+            $self->give($self->{data});
+        }
+    }
+
     push @instances, $self;
 
     return $self;
+}
+
+
+# Makes a file or directory that of the workers' user.
+
+sub give {
+    my ($self, @paths) = @_;
+
+    return if $> != 0;
+
+    my (undef, undef, $uid, $gid) = getpwnam('www-data');
+
+    chown($uid, $gid, @paths) == @paths or die "chown @paths: $!";
+}
+
+
+sub dispatch_lines {
+    my ($self) = @_;
+
+    return '' if !$self->{dispatch};
+
+    my %conf = (
+        data          => $self->{data},
+        data_min_free => 0,
+        ref $self->{dispatch} ? %{ $self->{dispatch} } : (),
+    );
+
+    return join '', "\n    dispatch on;",
+        map { "\n    $_ $conf{$_};" } sort keys %conf;
 }
 
 
@@ -302,6 +343,8 @@ sub config {
 
     $more{server} .= ' d4_backlog_size 100g;'
         if LONG && $more{server} !~ /d4_backlog_size/;
+
+    $more{d4} .= $self->dispatch_lines;
 
     if (defined $self->{default_key}) {
         $self->write_file('default.key', $self->{default_key});
