@@ -409,15 +409,12 @@ sub audit_numbered {
         for my $part ((sort { $a->[0] <=> $b->[0] } @have),
                       [ length $text, length $text, 'the end' ]) {
             if ($part->[0] > $end) {
-                my ($last) = grep { $start[$_] >= $end } 0 .. $#start;
-
+                push @bad, "$uuid: bytes $end to $part->[0] are missing: "
+                    . join(', ', _why(\@start, $end, $part->[0],
+                                      $opt{known}{$uuid}))
+                    if !$opt{kills}
+                       || _why(\@start, $end, $part->[0], $opt{known}{$uuid});
                 $lost += $part->[0] - $end;
-                push @bad, "$uuid: bytes $end to $part->[0] are missing"
-                    if !$opt{kills} || !$border{ $part->[0] }
-                       || $part->[0] == length $text
-                       || ($opt{known}{$uuid} // [])
-                           && grep { $_ >= $last && $start[$_] < $part->[0] }
-                              @{ $opt{known}{$uuid} // [] };
             }
 
             push @bad, "$uuid: bytes $part->[0] to $end are doubled in "
@@ -433,10 +430,28 @@ sub audit_numbered {
 
     ok(!@bad, "$name: $bytes bytes in $files files, $elements elements, each "
               . "once; $lost were not received")
-        || diag(join "\n", map { _show($_, 0) } @bad > 10 ? @bad[0 .. 9]
-                                                           : @bad);
+        || diag(join "\n", map { s/[^ -~]/?/gr } @bad > 10 ? @bad[0 .. 9]
+                                                          : @bad);
 
     return { bytes => $bytes, lost => $lost, files => $files };
+}
+
+
+# Why these bytes should not be missing.
+
+sub _why {
+    my ($start, $from, $to, $known) = @_;
+
+    my @why;
+    my %border = map { $start->[$_] => $_ } 0 .. $#$start;
+
+    push @why, 'no session begins behind them' if !defined $border{$to};
+    push @why, 'nothing is behind them' if $to == $start->[-1];
+    push @why, map { "frame $_ was stored" } grep {
+        $start->[$_] >= $from && $start->[$_] < $to
+    } @{ $known // [] };
+
+    return @why;
 }
 
 

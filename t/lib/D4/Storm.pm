@@ -1,0 +1,119 @@
+package D4::Storm;
+
+# Sensors of every kind that go on through whatever a test does to the server,
+# and the comparison of all they have sent with files and queues at the end:
+# texts cut anywhere, whole lines, captures.
+
+use strict;
+use warnings;
+
+use D4::Consumer;
+use D4::Dispatch;
+use D4::Proc;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+
+# new($t, rate => frames/s of the torn texts, conns => 4, lines => 2,
+# captures => 2)
+
+sub new {
+    my ($class, $t, %opt) = @_;
+
+    my $self = bless { t => $t, known => {}, conns => 4, lines => 2,
+                       captures => 2, rate => 400, %opt }, $class;
+    my $metadata = $t->db('metadata');
+
+    $metadata->cmd('SADD', 'server:accepted_type', 1);
+
+    my $load = $self->{load} = $t->load(
+        conns => $self->{conns}, frames => 0, size => $opt{size} // '26-2000',
+        rate => $self->{rate}, reconnect => 1, timeout => 900);
+
+    for my $uuid ($load->uuids) {
+        $self->{queue}{$uuid} = queue_define($metadata, 8,
+                                             group => [ $uuid ]);
+    }
+
+    for my $kind (('lines') x $self->{lines}, ('pcap') x $self->{captures}) {
+        my $s = source($t, kind => $kind, rate => $opt{units} // 400);
+
+        $s->{queue} = queue_define($metadata, $s->{type},
+                                   group => [ $s->{uuid} ]);
+        push @{ $self->{sources} }, $s;
+    }
+
+    return $self;
+}
+
+
+sub uuids {
+    my ($self) = @_;
+
+    return ($self->{load}->uuids, map { $_->{uuid} } @{ $self->{sources} });
+}
+
+
+# All are being served.
+
+sub flows {
+    my ($self, $name, $seconds) = @_;
+
+    my %live;
+    my $ok = poll_until($seconds // 30, sub {
+        %live = map { $_ => 1 }
+            eval { $self->{t}->db('streams')->members('active_connection') };
+        return !grep { !$live{$_} } $self->uuids;
+    }, 0.1);
+
+    return ok($ok, "$name: every sensor is live")
+        || diag(join ' ', grep { !$live{$_} } $self->uuids);
+}
+
+
+# What is in the streams now must be in files and queues at the end.
+
+sub remember {
+    my ($self) = @_;
+
+    my $last = eval { stored_frames($self->{t}) } or return;
+
+    push @{ $self->{known}{$_} }, $last->{$_} for keys %$last;
+}
+
+
+# The sensors end, everything is dealt with and compared.  kills: sessions
+# were lost with their worker, what was on its way to it may be missing.
+
+sub end {
+    my ($self, $name, %opt) = @_;
+
+    my $t = $opt{t} // $self->{t};
+
+    $self->{load}->stop;
+    $_->{proc}->signal('TERM') for @{ $self->{sources} };
+
+    ok($self->{load}->wait, "$name: the texts end");
+    ok(source_stop($_, 90), "$name: a sensor of $_->{kind} ends")
+        for @{ $self->{sources} };
+
+    drained($t, $name, $opt{seconds} // 60);
+
+    local $t->{data} = $opt{data} // $t->{data};
+
+    my $a = audit_numbered($t, $self->{load}, "$name: torn texts", %opt,
+                           known => $self->{known}, queue => $self->{queue});
+
+    for (@{ $self->{sources} }) {
+        ($_->{kind} eq 'pcap' ? \&audit_pcap : \&audit_lines)->(
+            $t, $_, "$name: $_->{kind}", %opt, queue => $_->{queue},
+            known => $self->{known});
+    }
+
+    is_deeply([ grep { m{/} && temporary($_) } tree($t->{data}) ], [],
+              "$name: no unfinished file is left");
+
+    return $a;
+}
+
+1;
