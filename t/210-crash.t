@@ -85,7 +85,7 @@ diag("SEED=$seed");
     my $t = D4::Test->new(workers => 3, listen => 'reuseport',
                           server => 'd4_duplicate replace;',
                           dispatch => { rotate_time => '1s',
-                                        rotate_size => '200k' })->start;
+                                        rotate_size => '60k' })->start;
     my $storm = D4::Storm->new($t);
     my %done;
 

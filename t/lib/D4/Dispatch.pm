@@ -244,7 +244,11 @@ sub _source {
 
             $due = 2000 if $due > 2000;
 
-            while (!$stop && $due-- > 0) {
+            # its last session has something to lose
+
+            $due = 1 if $stop && $seq + @ends == $first;
+
+            while ((!$stop || $seq + @ends == $first) && $due-- > 0) {
                 $buf .= $unit->($seq + @ends);
                 push @ends, length $buf;
             }
@@ -335,6 +339,18 @@ sub _pattern {
 }
 
 
+# The files of a sensor, on all hosts that a test has.
+
+sub _files {
+    my ($t, $uuid, $type) = @_;
+
+    return map {
+        my $data = $_;
+        map { "$data/$_" } session_files($data, $uuid, $type, suffix($type));
+    } @{ $t->{all_data} // [ $t->{data} ] };
+}
+
+
 # Files and queue of each sensor of a D4::Load, which is one long text cut at
 # random.  Each file is found in that text by the numbers in it; together they
 # have to be all of it, once.  What is missing ends where a session began, and
@@ -362,8 +378,8 @@ sub audit_numbered {
 
         my (@have, @headless, %want, @order);
 
-        for my $file (session_files($t->{data}, $uuid, 8, suffix(8))) {
-            my $got = file_content("$t->{data}/$file");
+        for my $file (_files($t, $uuid, 8)) {
+            my $got = file_content($file);
 
             push @bad, "$file is not compressed" if $file !~ /\.gz$/;
             $files++;
@@ -391,20 +407,7 @@ sub audit_numbered {
 
         my ($end, %border) = (0, map { $_ => 1 } @start);
 
-        for my $part (@headless) {
-            my $at = index($text, $part->[1]);
-
-            push @bad, "$part->[0] has what was not sent" if $at < 0;
-
-            # where it is missing, if there are several such places
-            while ($at >= 0 && grep { $at < $_->[1] && $at + length $part->[1]
-                                      > $_->[0] } @have) {
-                $at = index($text, $part->[1], $at + 1);
-            }
-
-            push @bad, "$part->[0] is doubled" if $at < 0;
-            push @have, [ $at, $at + length $part->[1], $part->[0] ];
-        }
+        push @bad, _place_headless($text, \@have, @headless);
 
         for my $part ((sort { $a->[0] <=> $b->[0] } @have),
                       [ length $text, length $text, 'the end' ]) {
@@ -434,6 +437,45 @@ sub audit_numbered {
                                                           : @bad);
 
     return { bytes => $bytes, lost => $lost, files => $files };
+}
+
+
+# Files without a number in them: where it is missing, best behind another one.
+
+sub _place_headless {
+    my ($text, $have, @parts) = @_;
+
+    my $free = sub {
+        my ($at, $len) = @_;
+        return !grep { $at < $_->[1] && $at + $len > $_->[0] } @$have;
+    };
+    my @bad;
+
+    for my $last (0, 1) {
+        for (my $n = @parts; $n > 0; $n--) {
+            my $part = shift @parts;
+            my ($file, $got) = @$part;
+            my $len = length $got;
+            my ($at) = grep { substr($text, $_, $len) eq $got
+                              && $free->($_, $len) }
+                0, map { $_->[1] } @$have;
+
+            for ($at //= $last ? index($text, $got) : undef;
+                 defined $at && $at >= 0 && !$free->($at, $len);
+                 $at = index($text, $got, $at + 1)) { }
+
+            if (!defined $at) {
+                push @parts, $part;
+            } elsif ($at < 0) {
+                push @bad, "$file has what was not sent, or sent once";
+            } else {
+                push @$have, [ $at, $at + $len, $file ];
+                $n = @parts + 1 if !$last;
+            }
+        }
+    }
+
+    return @bad;
 }
 
 
@@ -502,9 +544,8 @@ sub audit_lines {
     my (%seen, %want, @order, @bad);
     my ($partial, $elements) = (0, 0);
 
-    for my $file (session_files($t->{data}, $s->{uuid}, $s->{type},
-                                suffix($s->{type}))) {
-        my @lines = file_content("$t->{data}/$file") =~ /([^\n]*\n|[^\n]+\z)/g;
+    for my $file (_files($t, $s->{uuid}, $s->{type})) {
+        my @lines = file_content($file) =~ /([^\n]*\n|[^\n]+\z)/g;
 
         push @bad, "$file is not compressed" if $file !~ /\.gz$/;
         push @order, [ lines_of(join '', @lines) ];
@@ -581,10 +622,10 @@ sub audit_pcap {
     my $report = $s->{report} or return fail("$name: the sensor did not end");
     my (%seen, @bad);
 
-    my @files = session_files($t->{data}, $s->{uuid}, 1, suffix(1));
+    my @files = _files($t, $s->{uuid}, 1);
 
     for my $file (@files) {
-        my @seq = eval { pcap_records(file_content("$t->{data}/$file")) };
+        my @seq = eval { pcap_records(file_content($file)) };
 
         push @bad, "$file: $@" if $@;
         push @bad, "$file is not compressed" if $file !~ /\.gz$/;
@@ -602,7 +643,7 @@ sub audit_pcap {
 
     if ($opt{queue}) {
         my @got = sort(queue_take($t->db('queues'), 1, $opt{queue}));
-        my @want = sort map { "$t->{data}/$_" } @files;
+        my @want = sort @files;
 
         push @bad, "queue: @got\nfiles: @want" if "@got" ne "@want";
     }

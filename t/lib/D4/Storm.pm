@@ -21,13 +21,13 @@ sub new {
     my ($class, $t, %opt) = @_;
 
     my $self = bless { t => $t, known => {}, conns => 4, lines => 2,
-                       captures => 2, rate => 400, %opt }, $class;
+                       captures => 2, rate => 1500, %opt }, $class;
     my $metadata = $t->db('metadata');
 
     $metadata->cmd('SADD', 'server:accepted_type', 1);
 
     my $load = $self->{load} = $t->load(
-        conns => $self->{conns}, frames => 0, size => $opt{size} // '26-2000',
+        conns => $self->{conns}, frames => 0, size => $opt{size} // '26-150',
         rate => $self->{rate}, reconnect => 1, timeout => 900);
 
     for my $uuid ($load->uuids) {
@@ -54,20 +54,27 @@ sub uuids {
 }
 
 
-# All are being served.
+# All are being served, by workers that live.
 
 sub flows {
     my ($self, $name, $seconds) = @_;
 
-    my %live;
-    my $ok = poll_until($seconds // 30, sub {
-        %live = map { $_ => 1 }
-            eval { $self->{t}->db('streams')->members('active_connection') };
-        return !grep { !$live{$_} } $self->uuids;
+    my $t = $self->{t};
+    my @waiting;
+
+    poll_until($seconds // 30, sub {
+        my %alive = map { $_ => 1 } $t->workers;
+
+        @waiting = grep { my ($uuid, $type) = @$_;
+                          !$alive{ $t->worker_of($uuid, $type) // 0 } }
+            (map { [ $_, 8 ] } $self->{load}->uuids),
+            map { [ $_->{uuid}, $_->{type} ] } @{ $self->{sources} };
+
+        return !@waiting;
     }, 0.1);
 
-    return ok($ok, "$name: every sensor is live")
-        || diag(join ' ', grep { !$live{$_} } $self->uuids);
+    return ok(!@waiting, "$name: every sensor is served")
+        || diag(join ' ', map { $_->[0] } @waiting);
 }
 
 
@@ -88,7 +95,7 @@ sub remember {
 sub end {
     my ($self, $name, %opt) = @_;
 
-    my $t = $opt{t} // $self->{t};
+    my $t = $self->{t};
 
     $self->{load}->stop;
     $_->{proc}->signal('TERM') for @{ $self->{sources} };
@@ -99,8 +106,6 @@ sub end {
 
     drained($t, $name, $opt{seconds} // 60);
 
-    local $t->{data} = $opt{data} // $t->{data};
-
     my $a = audit_numbered($t, $self->{load}, "$name: torn texts", %opt,
                            known => $self->{known}, queue => $self->{queue});
 
@@ -110,7 +115,8 @@ sub end {
             known => $self->{known});
     }
 
-    is_deeply([ grep { m{/} && temporary($_) } tree($t->{data}) ], [],
+    is_deeply([ grep { m{/} && temporary($_) } map { tree($_) }
+                @{ $t->{all_data} // [ $t->{data} ] } ], [],
               "$name: no unfinished file is left");
 
     return $a;

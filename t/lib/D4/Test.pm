@@ -85,6 +85,7 @@ sub today { return day(time()) }
 #   redis         { option => value } for redis-server, or another D4::Test
 #                 whose Redis is used
 #   redis_lines   the redis directives, instead of the unix socket
+#   redis_of      { role => D4::Test }: whose Redis is used for that role
 #   dispatch      1 or { directive => value }: dispatches into the directory
 #                 data, which is made here unless there is a data => PATH
 
@@ -273,7 +274,8 @@ sub db {
 sub new_db {
     my ($self, $role, %opt) = @_;
 
-    return D4::Redis->new(unix => $self->{socket}, db => $DB{$role}, %opt);
+    return D4::Redis->new(unix => $self->socket_of($role), db => $DB{$role},
+                          %opt);
 }
 
 
@@ -322,8 +324,16 @@ sub redis_lines {
     my ($self) = @_;
 
     return $self->{redis_lines}
-        // join('', map { "    redis $_ unix:$self->{socket} db=$DB{$_};\n" }
-                sort keys %DB);
+        // join('', map {
+            "    redis $_ unix:" . $self->socket_of($_) . " db=$DB{$_};\n"
+        } sort keys %DB);
+}
+
+
+sub socket_of {
+    my ($self, $role) = @_;
+
+    return ($self->{redis_of}{$role} // $self)->{socket};
 }
 
 
