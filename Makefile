@@ -161,7 +161,8 @@ endef
 
 $(foreach source,$(TOOLS:.c=),$(eval $(call tool,$(source))))
 
-build/t/fuzz/%: t/fuzz/%.c $(PROTOCOL) $(HEADERS) Makefile
+build/t/fuzz/%: t/fuzz/%.c $(PROTOCOL) $(HEADERS) $(wildcard t/unit/*.h) \
+                Makefile
 	@mkdir -p $(@D)
 	@echo "  clang $@"
 	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \

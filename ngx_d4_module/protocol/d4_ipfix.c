@@ -3,12 +3,15 @@
  * IPFIX, type 7, as YAF and other exporters write it to a file or a TCP
  * stream: messages one after the other (RFC 7011, section 3; RFC 5655), as
  * they came.  The preamble is the templates that are in force, in messages
- * made for it (d4_templates.h); a message that changes them is a record like
- * any other.
+ * made for it (d4_templates.h).  A message that changes them is a record like
+ * any other: a file that begins with it has them twice.  One that withdraws or
+ * replaces some is the first of its record, because no file may begin without
+ * what the data before it needs.
  *
- * NetFlow of other versions has no lengths and is rejected where it is all
- * there is.  A message is corrupt when its sets do not fill it, or its
- * templates do not fill their sets.
+ * NetFlow of other versions has no lengths and is rejected at the beginning of
+ * a session, which a border without any templates is taken for.  A message is
+ * corrupt when its sets do not fill it, or its templates do not fill their
+ * sets.
  */
 
 
@@ -22,7 +25,6 @@
 typedef struct {
     d4_units_t      units;
     d4_templates_t  templates;
-    size_t          found;         /* templates in what was measured last */
     uint32_t        chain_time;    /* of the chain that is to be proven */
 } d4_ipfix_t;
 
@@ -32,8 +34,7 @@ static d4_unit_t d4_ipfix_measure(d4_units_t *u, const uint8_t *p,
 static d4_unit_t d4_ipfix_prove(d4_units_t *u, unsigned n, const uint8_t *p,
     size_t len, size_t *size);
 static int d4_ipfix_start(d4_units_t *u, const uint8_t *p, size_t size);
-static int d4_ipfix_take(d4_units_t *u, const uint8_t *p, size_t size);
-static int d4_ipfix_settle(d4_units_t *u);
+static int d4_ipfix_take(d4_units_t *u, const uint8_t *p, size_t *len);
 static int d4_ipfix_restore(d4_decoder_t *d, const uint8_t *preamble,
     size_t len, int resume);
 static void d4_ipfix_free(d4_decoder_t *d);
@@ -46,8 +47,7 @@ static const d4_units_format_t  d4_ipfix_format = {
     d4_ipfix_measure,
     d4_ipfix_prove,
     d4_ipfix_start,
-    d4_ipfix_take,
-    d4_ipfix_settle
+    d4_ipfix_take
 };
 
 
@@ -93,7 +93,7 @@ static int
 d4_ipfix_restore(d4_decoder_t *decoder, const uint8_t *preamble, size_t len,
     int resume)
 {
-    size_t       off, size;
+    size_t       off, size, found, taken;
     d4_unit_t    what;
     d4_ipfix_t  *d = (d4_ipfix_t *) decoder;
 
@@ -103,18 +103,19 @@ d4_ipfix_restore(d4_decoder_t *decoder, const uint8_t *preamble, size_t len,
 
     for (off = 0; off < len; off += size) {
 
-        what = d4_ipfix_message(len, preamble + off, len - off, &size,
-                                &d->found);
+        what = d4_ipfix_message(len, preamble + off, len - off, &size, &found);
 
-        if (what != D4_UNIT_PLAIN || d->found == 0
-            || d4_ipfix_take(&d->units, preamble + off, size) == -1)
-        {
+        if (what != D4_UNIT_PLAIN || found == 0) {
             return -1;
         }
     }
 
-    if (len != 0 && d4_ipfix_settle(&d->units) != 0) {
-        return -1;
+    for (off = 0; off < len; off += taken) {
+        taken = len - off;
+
+        if (d4_ipfix_take(&d->units, preamble + off, &taken) == -1) {
+            return -1;
+        }
     }
 
     if (len != 0 || resume) {
@@ -128,14 +129,19 @@ d4_ipfix_restore(d4_decoder_t *decoder, const uint8_t *preamble, size_t len,
 static d4_unit_t
 d4_ipfix_measure(d4_units_t *u, const uint8_t *p, size_t len, size_t *size)
 {
-    d4_ipfix_t  *d = (d4_ipfix_t *) u;
+    size_t  found;
 
-    if (!u->begun && len >= 2 && d4_units_u16(p, 1) != D4_IPFIX_VERSION) {
+    /* no message tells that it is the first: what is resumed is searched */
+
+    if (!u->begun
+        && (u->resume
+            || (len >= 2 && d4_units_u16(p, 1) != D4_IPFIX_VERSION)))
+    {
         u->reason = "not IPFIX";
         return D4_UNIT_ALIEN;
     }
 
-    return d4_ipfix_message(u->decoder.max, p, len, size, &d->found);
+    return d4_ipfix_message(u->decoder.max, p, len, size, &found);
 }
 
 
@@ -177,27 +183,40 @@ d4_ipfix_start(d4_units_t *u, const uint8_t *p, size_t size)
     (void) p;
     (void) size;
 
-    return 1;
+    return 0;
 }
 
 
 static int
-d4_ipfix_take(d4_units_t *u, const uint8_t *p, size_t size)
+d4_ipfix_take(d4_units_t *u, const uint8_t *p, size_t *len)
 {
+    size_t       off, size, found;
     d4_ipfix_t  *d = (d4_ipfix_t *) u;
 
-    if (d->found == 0) {
-        return 0;
+    for (off = 0; off < *len; off += size) {
+
+        (void) d4_ipfix_message(*len, p + off, *len - off, &size, &found);
+
+        if (found == 0) {
+            continue;
+        }
+
+        if (off != 0
+            && d4_templates_drops(&d->templates, p + off, size, found))
+        {
+            break;
+        }
+
+        if (d4_templates_learn(&d->templates, p + off, size, found) == -1) {
+            return -1;
+        }
     }
 
-    return d4_templates_learn(&d->templates, p, size, d->found);
-}
+    *len = off;
 
-
-static int
-d4_ipfix_settle(d4_units_t *u)
-{
-    d4_ipfix_t  *d = (d4_ipfix_t *) u;
+    if (!d->templates.changed) {
+        return 0;
+    }
 
     if (d4_templates_build(&d->templates) != 0) {
         return -1;
@@ -207,7 +226,7 @@ d4_ipfix_settle(d4_units_t *u)
                                                  : NULL;
     u->decoder.preamble_len = d->templates.built.len;
 
-    return 0;
+    return 1;
 }
 
 

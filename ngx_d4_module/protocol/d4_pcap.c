@@ -90,7 +90,6 @@ static const d4_units_format_t  d4_pcap_format = {
     d4_pcap_measure,
     d4_pcap_prove,
     d4_pcap_start,
-    NULL,
     NULL
 };
 
@@ -156,7 +155,7 @@ d4_pcap_start(d4_units_t *u, const uint8_t *p, size_t size)
     d4_pcap_t  *d = (d4_pcap_t *) u;
 
     if (u->decoder.preamble != NULL && memcmp(d->preamble, p, size) == 0) {
-        return 1;
+        return 0;
     }
 
     (void) d4_pcap_parse(p, u->decoder.max, &d->header);
@@ -165,7 +164,7 @@ d4_pcap_start(d4_units_t *u, const uint8_t *p, size_t size)
     u->decoder.preamble = d->preamble;
     u->decoder.preamble_len = size;
 
-    return 0;
+    return 1;
 }
 
 

@@ -3,8 +3,9 @@
  * pcapng, type 5: blocks, in both byte orders, as they came
  * (draft-ietf-opsawg-pcapng).  The preamble is the section header, with its
  * length said to be unknown because a section is spread over files, and the
- * interfaces that came since; those are records, too.  Another section header
- * begins another preamble.
+ * interfaces that came since.  Neither is a record: another section header,
+ * or another interface, begins a new file, or the interface would be in one
+ * twice that begins there.  As many as follow each other count as one.
  *
  * A block is corrupt when its two lengths differ, when it is too short for its
  * type, or when it speaks of an interface that is not there: what reads such
@@ -39,7 +40,8 @@ typedef struct {
     d4_units_t           units;
     d4_pcapng_section_t  section;
     d4_pcapng_section_t  chain;            /* of the chain to be proven */
-    d4_carry_t           preamble;         /* may be ahead of decoder's */
+    d4_carry_t           preamble;
+    size_t               group;            /* bytes of one that are known */
 } d4_pcapng_t;
 
 
@@ -47,11 +49,13 @@ static d4_unit_t d4_pcapng_measure(d4_units_t *u, const uint8_t *p,
     size_t len, size_t *size);
 static d4_unit_t d4_pcapng_begin(d4_pcapng_t *d, const uint8_t *p, size_t len,
     size_t *size);
+static d4_unit_t d4_pcapng_group(d4_pcapng_t *d, const uint8_t *p, size_t len,
+    size_t *size);
+static int d4_pcapng_waits(const d4_pcapng_t *d, const d4_pcapng_section_t *s,
+    const uint8_t *p, size_t len);
 static d4_unit_t d4_pcapng_prove(d4_units_t *u, unsigned n, const uint8_t *p,
     size_t len, size_t *size);
 static int d4_pcapng_start(d4_units_t *u, const uint8_t *p, size_t size);
-static int d4_pcapng_take(d4_units_t *u, const uint8_t *p, size_t size);
-static int d4_pcapng_settle(d4_units_t *u);
 static int d4_pcapng_restore(d4_decoder_t *d, const uint8_t *preamble,
     size_t len, int resume);
 static void d4_pcapng_free(d4_decoder_t *d);
@@ -71,8 +75,7 @@ static const d4_units_format_t  d4_pcapng_format = {
     d4_pcapng_measure,
     d4_pcapng_prove,
     d4_pcapng_start,
-    d4_pcapng_take,
-    d4_pcapng_settle
+    NULL
 };
 
 
@@ -118,7 +121,7 @@ static int
 d4_pcapng_restore(d4_decoder_t *decoder, const uint8_t *preamble, size_t len,
     int resume)
 {
-    size_t        off, size;
+    size_t        size;
     d4_unit_t     what;
     d4_pcapng_t  *d = (d4_pcapng_t *) decoder;
 
@@ -126,31 +129,18 @@ d4_pcapng_restore(d4_decoder_t *decoder, const uint8_t *preamble, size_t len,
         return 0;
     }
 
-    if (len > D4_PREAMBLE_MAX) {
-        return -1;
-    }
+    /* all of it is one group, and nothing comes behind it */
 
-    what = d4_pcapng_section(len, preamble, len, &size);
+    d->units.eof = 1;
+    what = d4_pcapng_begin(d, preamble, len, &size);
+    d->units.eof = 0;
 
-    if (what != D4_UNIT_START
+    if (what != D4_UNIT_START || size != len
         || d4_pcapng_start(&d->units, preamble, size) == -1)
     {
         return -1;
     }
 
-    for (off = size; off < len; off += size) {
-
-        what = d4_pcapng_block(&d->section, len, preamble + off, len - off,
-                               &size);
-
-        if (what != D4_UNIT_PLAIN
-            || d4_pcapng_take(&d->units, preamble + off, size) != 1)
-        {
-            return -1;
-        }
-    }
-
-    (void) d4_pcapng_settle(&d->units);
     d4_units_restored(&d->units, resume);
 
     return 0;
@@ -169,12 +159,11 @@ d4_pcapng_measure(d4_units_t *u, const uint8_t *p, size_t len, size_t *size)
 
     what = d4_pcapng_block(&d->section, u->decoder.max, p, len, size);
 
-    if (what == D4_UNIT_PLAIN
-        && d4_units_u32(p, d->section.big) == D4_PCAPNG_INTERFACE
-        && *size > D4_PREAMBLE_MAX - d->preamble.len)
+    if (what == D4_UNIT_START
+        || (what == D4_UNIT_PLAIN
+            && d4_units_u32(p, d->section.big) == D4_PCAPNG_INTERFACE))
     {
-        u->reason = "more interfaces than a file can begin with";
-        return D4_UNIT_ALIEN;
+        return d4_pcapng_group(d, p, len, size);
     }
 
     return what;
@@ -201,12 +190,80 @@ d4_pcapng_begin(d4_pcapng_t *d, const uint8_t *p, size_t len, size_t *size)
 
     what = d4_pcapng_section(d->units.decoder.max, p, len, size);
 
+    if (what == D4_UNIT_START) {
+        return d4_pcapng_group(d, p, len, size);
+    }
+
     if (what == D4_UNIT_BAD) {
         d->units.reason = "not a section header of pcapng 1.x";
         return D4_UNIT_ALIEN;
     }
 
     return what;
+}
+
+
+/* The block of *size bytes, and the interfaces that follow it. */
+
+static d4_unit_t
+d4_pcapng_group(d4_pcapng_t *d, const uint8_t *p, size_t len, size_t *size)
+{
+    size_t                off, n, room;
+    d4_unit_t             what;
+    d4_pcapng_section_t   s;
+
+    s = d->section;
+    room = D4_PREAMBLE_MAX;
+
+    if (d4_units_u32(p, 0) == D4_PCAPNG_SECTION) {
+        s.big = (uint8_t) d4_pcapng_order(p);
+
+    } else {
+        room -= d->preamble.len;
+    }
+
+    /* it may come a block at a time, and is not walked through each time */
+
+    off = d->group > *size ? d->group : *size;
+
+    for ( /* void */ ; off <= room; off += n) {
+
+        what = d4_pcapng_block(&s, d->units.decoder.max, p + off, len - off,
+                               &n);
+
+        if (what == D4_UNIT_MORE && d4_pcapng_waits(d, &s, p + off, len - off))
+        {
+            d->group = off;
+            *size = off + n;
+            return D4_UNIT_MORE;
+        }
+
+        if (what != D4_UNIT_PLAIN
+            || d4_units_u32(p + off, s.big) != D4_PCAPNG_INTERFACE)
+        {
+            break;
+        }
+    }
+
+    if (off > room) {
+        d->units.reason = "more interfaces than a file can begin with";
+        return D4_UNIT_ALIEN;
+    }
+
+    *size = off;
+
+    return D4_UNIT_START;
+}
+
+
+/* Whether what there is of a block may become an interface. */
+
+static int
+d4_pcapng_waits(const d4_pcapng_t *d, const d4_pcapng_section_t *s,
+    const uint8_t *p, size_t len)
+{
+    return !d->units.eof
+           && (len < 4 || d4_units_u32(p, s->big) == D4_PCAPNG_INTERFACE);
 }
 
 
@@ -254,59 +311,40 @@ d4_pcapng_prove(d4_units_t *u, unsigned n, const uint8_t *p, size_t len,
 static int
 d4_pcapng_start(d4_units_t *u, const uint8_t *p, size_t size)
 {
-    size_t        old;
+    size_t        old, off;
     d4_pcapng_t  *d = (d4_pcapng_t *) u;
-
-    /* first behind the old one, which stays if there is no memory */
 
     old = d->preamble.len;
+    off = 0;
 
     if (d4_carry_add(&d->preamble, p, size) != 0) {
         return -1;
     }
 
-    memmove(d->preamble.data, d->preamble.data + old, size);
-    memset(d->preamble.data + 16, 0xff, 8);
+    /* a section takes the place of the old one, which stays without memory */
 
-    d->preamble.len = size;
-    d->section.interfaces = 0;
-    d->section.big = (uint8_t) d4_pcapng_order(p);
+    if (d4_units_u32(p, 0) == D4_PCAPNG_SECTION) {
+        memmove(d->preamble.data, d->preamble.data + old, size);
+        memset(d->preamble.data + 16, 0xff, 8);
 
-    (void) d4_pcapng_settle(u);
+        d->preamble.len = size;
+        d->section.interfaces = 0;
+        d->section.big = (uint8_t) d4_pcapng_order(p);
 
-    return 0;
-}
-
-
-static int
-d4_pcapng_take(d4_units_t *u, const uint8_t *p, size_t size)
-{
-    d4_pcapng_t  *d = (d4_pcapng_t *) u;
-
-    if (d4_units_u32(p, d->section.big) != D4_PCAPNG_INTERFACE) {
-        return 0;
+        off = d4_units_u32(p + 4, d->section.big);
     }
 
-    if (d4_carry_add(&d->preamble, p, size) != 0) {
-        return -1;
+    while (off < size) {
+        off += d4_units_u32(p + off + 4, d->section.big);
+        d->section.interfaces++;
     }
 
-    u->decoder.preamble = d->preamble.data;
-    d->section.interfaces++;
-
-    return 1;
-}
-
-
-static int
-d4_pcapng_settle(d4_units_t *u)
-{
-    d4_pcapng_t  *d = (d4_pcapng_t *) u;
+    d->group = 0;
 
     u->decoder.preamble = d->preamble.data;
     u->decoder.preamble_len = d->preamble.len;
 
-    return 0;
+    return 1;
 }
 
 

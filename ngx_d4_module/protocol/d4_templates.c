@@ -31,6 +31,8 @@ static d4_template_entry_t *d4_templates_find(d4_templates_t *t, uint64_t key);
 static void d4_templates_drop(d4_templates_t *t, d4_template_entry_t *e);
 static int d4_templates_withdraw(d4_templates_t *t, uint32_t domain,
     const d4_template_t *tpl);
+static int d4_templates_same(const d4_templates_t *t,
+    const d4_template_entry_t *e, const d4_template_t *tpl);
 static const uint8_t *d4_templates_data(const d4_templates_t *t,
     const d4_template_entry_t *e);
 static int d4_templates_write(d4_templates_build_t *b,
@@ -63,6 +65,41 @@ d4_templates_free(d4_templates_t *t)
 
     t->entries = NULL;
     t->size = 0;
+}
+
+
+int
+d4_templates_drops(d4_templates_t *t, const uint8_t *msg, size_t len, size_t n)
+{
+    uint64_t              domain;
+    d4_template_t         tpl;
+    d4_template_walk_t    w;
+    d4_template_entry_t  *e;
+
+    if (t->live + n > D4_TEMPLATES
+        || t->cost + len + n * D4_TEMPLATES_COST > D4_PREAMBLE_MAX)
+    {
+        return 1;
+    }
+
+    domain = d4_units_u32(msg + 12, 1);
+
+    d4_template_walk(&w, msg, len);
+
+    while (d4_template_next(&w, &tpl) == 1) {
+
+        if (tpl.fields == 0 && tpl.id < D4_IPFIX_DATA) {
+            return 1;
+        }
+
+        e = d4_templates_find(t, domain << 16 | tpl.id);
+
+        if (e != NULL && !d4_templates_same(t, e, &tpl)) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -103,9 +140,7 @@ d4_templates_learn(d4_templates_t *t, const uint8_t *msg, size_t len, size_t n)
         e = d4_templates_find(t, key);
 
         if (e != NULL) {
-            if (e->set == tpl.set && e->len == tpl.len
-                && memcmp(d4_templates_data(t, e), tpl.data, tpl.len) == 0)
-            {
+            if (d4_templates_same(t, e, &tpl)) {
                 continue;
             }
 
@@ -144,7 +179,9 @@ d4_templates_learn(d4_templates_t *t, const uint8_t *msg, size_t len, size_t n)
         t->added.len = base;
     }
 
-    return changed;
+    t->changed |= changed;
+
+    return 0;
 }
 
 
@@ -264,6 +301,15 @@ d4_templates_withdraw(d4_templates_t *t, uint32_t domain,
 }
 
 
+static int
+d4_templates_same(const d4_templates_t *t, const d4_template_entry_t *e,
+    const d4_template_t *tpl)
+{
+    return e->set == tpl->set && e->len == tpl->len
+           && memcmp(d4_templates_data(t, e), tpl->data, tpl->len) == 0;
+}
+
+
 static const uint8_t *
 d4_templates_data(const d4_templates_t *t, const d4_template_entry_t *e)
 {
@@ -305,6 +351,7 @@ d4_templates_build(d4_templates_t *t)
     d4_carry_free(&t->added);
 
     t->built = b.out;
+    t->changed = 0;
 
     return 0;
 }

@@ -68,6 +68,7 @@ typedef struct {
     size_t                size;
     size_t                live;
     size_t                cost;            /* bytes to repeat them, at most */
+    int                   changed;         /* what is built is not all */
     d4_carry_t            built;           /* the messages */
     d4_carry_t            added;           /* messages since */
 } d4_templates_t;
@@ -77,9 +78,16 @@ void d4_templates_init(d4_templates_t *t, d4_pool_t *pool);
 void d4_templates_free(d4_templates_t *t);
 
 /*
+ * Whether some that are in force would not be, or might have to give way,
+ * after d4_templates_learn() with the same message.
+ */
+int d4_templates_drops(d4_templates_t *t, const uint8_t *msg, size_t len,
+    size_t n);
+
+/*
  * Learns from a message of len bytes whose sets are sound and hold n template
- * records.  Returns 1 if anything changed, 0 if not, or -1 without memory:
- * then nothing has.
+ * records; t->changed tells if there was anything new.  0, or -1 without
+ * memory: then nothing has changed.
  */
 int d4_templates_learn(d4_templates_t *t, const uint8_t *msg, size_t len,
     size_t n);

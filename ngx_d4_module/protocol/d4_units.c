@@ -18,20 +18,22 @@ typedef enum {
 
 
 static d4_decode_t d4_units_step(d4_units_t *u, const uint8_t **p,
-    const uint8_t *end, int eof, d4_record_t *r);
+    const uint8_t *end, d4_record_t *r);
 static void d4_units_tidy(d4_units_t *u);
 static int d4_units_walk(d4_units_t *u, const uint8_t **p,
-    const uint8_t *end, int eof, d4_record_t *r, d4_decode_t *rc);
-static d4_unit_t d4_units_run(d4_units_t *u, const uint8_t *data, size_t len,
-    size_t *run, size_t *size, int *nomem);
+    const uint8_t *end, d4_record_t *r, d4_decode_t *rc);
+static d4_unit_t d4_units_whole(d4_units_t *u, const uint8_t *data,
+    size_t len, int held, size_t *size);
+static d4_decode_t d4_units_record(d4_units_t *u, const uint8_t **p,
+    const uint8_t *data, size_t size, d4_record_t *r);
+static int d4_units_more(d4_units_t *u, size_t size, const uint8_t **p,
+    const uint8_t *end, d4_record_t *r, d4_decode_t *rc);
 static int d4_units_odd(d4_units_t *u, d4_unit_t what, const uint8_t **p,
     const uint8_t *end, d4_record_t *r, d4_decode_t *rc);
-static int d4_units_more(d4_units_t *u, size_t size, const uint8_t **p,
-    const uint8_t *end, int eof, d4_record_t *r, d4_decode_t *rc);
 static int d4_units_search(d4_units_t *u, const uint8_t **p,
-    const uint8_t *end, int eof, d4_record_t *r, d4_decode_t *rc);
+    const uint8_t *end, d4_record_t *r, d4_decode_t *rc);
 static d4_proof_t d4_units_proof(d4_units_t *u, const uint8_t *p, size_t len,
-    int eof, size_t *need);
+    size_t *need);
 static void d4_units_skip(d4_units_t *u, size_t len, const char *reason,
     d4_record_t *r);
 static int d4_units_hold(d4_units_t *u, size_t len, const uint8_t **p,
@@ -77,22 +79,24 @@ d4_decode_t
 d4_units_next(d4_decoder_t *d, const uint8_t **p, const uint8_t *end,
     d4_record_t *r)
 {
-    return d4_units_step((d4_units_t *) d, p, end, 0, r);
+    return d4_units_step((d4_units_t *) d, p, end, r);
 }
 
 
 d4_decode_t
 d4_units_finish(d4_decoder_t *d, d4_record_t *r)
 {
+    d4_units_t     *u = (d4_units_t *) d;
     const uint8_t  *p;
 
-    if (((d4_units_t *) d)->rejected) {
+    if (u->rejected) {
         return D4_DECODE_AGAIN;
     }
 
+    u->eof = 1;
     p = (const uint8_t *) "";
 
-    return d4_units_step((d4_units_t *) d, &p, p, 1, r);
+    return d4_units_step(u, &p, p, r);
 }
 
 
@@ -101,12 +105,12 @@ d4_units_held(const d4_decoder_t *d)
 {
     const d4_units_t  *u = (const d4_units_t *) d;
 
-    return u->carry.len - u->pos + u->pending;
+    return u->carry.len - u->pos;
 }
 
 
 static d4_decode_t
-d4_units_step(d4_units_t *u, const uint8_t **p, const uint8_t *end, int eof,
+d4_units_step(d4_units_t *u, const uint8_t **p, const uint8_t *end,
     d4_record_t *r)
 {
     int          done;
@@ -119,20 +123,11 @@ d4_units_step(d4_units_t *u, const uint8_t **p, const uint8_t *end, int eof,
         return D4_DECODE_REJECT;
     }
 
-    if (u->pending) {
-        if (u->format->settle(u) != 0) {
-            return D4_DECODE_NOMEM;
-        }
-
-        u->pending = 0;
-        u->decoder.preamble_version++;
-    }
-
     d4_units_tidy(u);
 
     do {
-        done = u->searching ? d4_units_search(u, p, end, eof, r, &rc)
-                            : d4_units_walk(u, p, end, eof, r, &rc);
+        done = u->searching ? d4_units_search(u, p, end, r, &rc)
+                            : d4_units_walk(u, p, end, r, &rc);
     } while (!done);
 
     return rc;
@@ -141,8 +136,8 @@ d4_units_step(d4_units_t *u, const uint8_t **p, const uint8_t *end, int eof,
 
 /*
  * What was handed out is no longer used.  The rest moves only when it is not
- * the larger part: a byte is moved once on average, however many records come
- * out of what is held.
+ * the larger part: a byte is moved once on average, however much comes out of
+ * what is held.
  */
 
 static void
@@ -167,22 +162,24 @@ d4_units_tidy(d4_units_t *u)
 /* One event from a border on: 1 and *rc, or 0 when there is more to do. */
 
 static int
-d4_units_walk(d4_units_t *u, const uint8_t **p, const uint8_t *end, int eof,
+d4_units_walk(d4_units_t *u, const uint8_t **p, const uint8_t *end,
     d4_record_t *r, d4_decode_t *rc)
 {
-    int             same, nomem;
-    size_t          len, run, size;
+    int             held;
+    size_t          len, size;
     d4_unit_t       what;
     const uint8_t  *data;
 
     len = u->carry.len - u->pos;
+    held = (len != 0);
 
-    if (len != 0) {
+    if (held) {
         data = u->carry.data + u->pos;
 
     } else {
         data = *p;
         len = end - *p;
+        u->whole = 0;
     }
 
     if (len == 0) {
@@ -191,103 +188,125 @@ d4_units_walk(d4_units_t *u, const uint8_t **p, const uint8_t *end, int eof,
     }
 
     u->reason = NULL;
-    what = d4_units_run(u, data, len, &run, &size, &nomem);
+    what = d4_units_whole(u, data, len, held, &size);
 
-    if (run == 0) {
-        switch (what) {
+    /* the last one that is held has to end before any is handed out */
 
-        case D4_UNIT_START:
-            same = u->format->start(u, data, size);
-            nomem = (same == -1);
-
-            if (!nomem && !same) {
-                u->fresh = 1;
-                u->decoder.preamble_version++;
-            }
-
-            break;
-
-        case D4_UNIT_MORE:
-            return d4_units_more(u, size, p, end, eof, r, rc);
-
-        case D4_UNIT_PLAIN:
-            break;
-
-        default:
-            return d4_units_odd(u, what, p, end, r, rc);
-        }
-
-        if (nomem) {
-            *rc = D4_DECODE_NOMEM;
-            return 1;
-        }
+    if (what == D4_UNIT_MORE && (u->whole == 0 || (held && !u->eof))) {
+        return d4_units_more(u, size, p, end, r, rc);
     }
 
-    r->data = data;
-    r->len = run;
-    r->fresh = u->fresh;
-
-    u->fresh = 0;
-    u->begun = 1;
-
-    if (run == 0) {
-        run = size;
+    if (u->whole == 0 && (what == D4_UNIT_BAD || what == D4_UNIT_ALIEN)) {
+        return d4_units_odd(u, what, p, end, r, rc);
     }
 
-    if (data == *p) {
-        *p += run;
-
-    } else {
-        u->pos += run;
-    }
-
-    *rc = D4_DECODE_RECORD;
+    *rc = d4_units_record(u, p, data, size, r);
 
     return 1;
 }
 
 
-/*
- * Sets *run to the bytes of those units that can be handed out, and returns
- * what comes behind them.
- */
+/* Counts whole units and returns what it ended with. */
 
 static d4_unit_t
-d4_units_run(d4_units_t *u, const uint8_t *data, size_t len, size_t *run,
-    size_t *size, int *nomem)
+d4_units_whole(d4_units_t *u, const uint8_t *data, size_t len, int held,
+    size_t *size)
 {
-    int        taken;
     d4_unit_t  what;
 
-    *run = 0;
-    *nomem = 0;
+    while (u->whole != len && (held || u->whole < D4_UNITS_RUN)) {
 
-    do {
-        what = u->format->measure(u, data + *run, len - *run, size);
+        what = u->format->measure(u, data + u->whole, len - u->whole, size);
 
         if (what != D4_UNIT_PLAIN) {
-            break;
-        }
-
-        if (u->format->take != NULL) {
-            taken = u->format->take(u, data + *run, *size);
-
-            if (taken == -1) {
-                *nomem = 1;
-                break;
-            }
-
-            if (taken) {
-                u->pending += *size;
-            }
+            return what;
         }
 
         u->begun = 1;
-        *run += *size;
+        u->whole += *size;
+    }
 
-    } while (*run < D4_UNITS_RUN);
+    return D4_UNIT_PLAIN;
+}
 
-    return what;
+
+/* Hands out the whole units at data, or if there are none, a START of size. */
+
+static d4_decode_t
+d4_units_record(d4_units_t *u, const uint8_t **p, const uint8_t *data,
+    size_t size, d4_record_t *r)
+{
+    int     rc;
+    size_t  len;
+
+    rc = 0;
+    len = u->whole;
+
+    if (len == 0) {
+        rc = u->format->start(u, data, size);
+
+    } else {
+        if (u->format->take != NULL) {
+            rc = u->format->take(u, data, &len);
+        }
+
+        size = len;
+    }
+
+    if (rc == -1) {
+        return D4_DECODE_NOMEM;
+    }
+
+    if (rc == 1) {
+        u->decoder.preamble_version++;
+    }
+
+    r->data = data;
+    r->len = len;
+    r->fresh = u->fresh || (len == 0 && rc == 1);
+
+    u->whole -= len;
+    u->fresh = 0;
+    u->begun = 1;
+
+    if (data == *p) {
+        *p += size;
+
+    } else {
+        u->pos += size;
+    }
+
+    return D4_DECODE_RECORD;
+}
+
+
+/* The last unit is not whole: holds what there is of it, up to size. */
+
+static int
+d4_units_more(d4_units_t *u, size_t size, const uint8_t **p,
+    const uint8_t *end, d4_record_t *r, d4_decode_t *rc)
+{
+    size_t  len;
+
+    len = u->carry.len - u->pos;
+
+    if (u->eof) {
+        d4_units_skip(u, len, "truncated record", r);
+        *rc = D4_DECODE_SKIP;
+        return 1;
+    }
+
+    if (*p == end) {
+        *rc = D4_DECODE_AGAIN;
+        return 1;
+    }
+
+    if (d4_units_hold(u, u->whole + size - len, p, end) != 0) {
+        *rc = D4_DECODE_NOMEM;
+        return 1;
+    }
+
+    return 0;
 }
 
 
@@ -327,43 +346,13 @@ d4_units_odd(d4_units_t *u, d4_unit_t what, const uint8_t **p,
 }
 
 
-/* The unit is not whole: holds what there is of it, up to size. */
-
-static int
-d4_units_more(d4_units_t *u, size_t size, const uint8_t **p,
-    const uint8_t *end, int eof, d4_record_t *r, d4_decode_t *rc)
-{
-    size_t  len;
-
-    len = u->carry.len - u->pos;
-
-    if (eof) {
-        d4_units_skip(u, len, "truncated record", r);
-        *rc = D4_DECODE_SKIP;
-        return 1;
-    }
-
-    if (*p == end) {
-        *rc = D4_DECODE_AGAIN;
-        return 1;
-    }
-
-    if (d4_units_hold(u, size - len, p, end) != 0) {
-        *rc = D4_DECODE_NOMEM;
-        return 1;
-    }
-
-    return 0;
-}
-
-
 /*
  * Goes on from one byte to the next until a border is proven, or the input is
  * used up.  Returns as d4_units_walk() does.
  */
 
 static int
-d4_units_search(d4_units_t *u, const uint8_t **p, const uint8_t *end, int eof,
+d4_units_search(d4_units_t *u, const uint8_t **p, const uint8_t *end,
     d4_record_t *r, d4_decode_t *rc)
 {
     size_t      len, need;
@@ -372,12 +361,12 @@ d4_units_search(d4_units_t *u, const uint8_t **p, const uint8_t *end, int eof,
     for ( ;; ) {
         len = u->carry.len - u->pos;
 
-        if (u->scan >= D4_UNITS_SKIP || (eof && u->scan == len)) {
+        if (u->scan >= D4_UNITS_SKIP || (u->eof && u->scan == len)) {
             break;
         }
 
         proof = d4_units_proof(u, u->carry.data + u->pos + u->scan,
-                               len - u->scan, eof, &need);
+                               len - u->scan, &need);
 
         if (proof == D4_PROOF_FAILED) {
             u->scan++;
@@ -432,8 +421,7 @@ d4_units_search(d4_units_t *u, const uint8_t **p, const uint8_t *end, int eof,
  */
 
 static d4_proof_t
-d4_units_proof(d4_units_t *u, const uint8_t *p, size_t len, int eof,
-    size_t *need)
+d4_units_proof(d4_units_t *u, const uint8_t *p, size_t len, size_t *need)
 {
     size_t     off, size;
     unsigned   n;
@@ -451,7 +439,7 @@ d4_units_proof(d4_units_t *u, const uint8_t *p, size_t len, int eof,
 
         if (what == D4_UNIT_MORE) {
 
-            if (!eof) {
+            if (!u->eof) {
                 *need = off + size;
                 return D4_PROOF_OPEN;
             }

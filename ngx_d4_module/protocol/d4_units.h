@@ -12,15 +12,14 @@
  * lies between two files.  At most 64 KiB that are known to be of no use and
  * 1 MiB that may prove a border are held: a border that takes more is none.
  *
- * A search holds something until it ends.  After a SKIP, though, the input
- * behind what is held is the same to a decoder that is restored with resume 1
- * and begins there.
- *
- * A unit may change the preamble for the files to come while the file at hand
- * has the unit itself (an interface of pcapng, templates of IPFIX).  Then the
- * preamble changes with the call that follows, and held() is not 0 until then:
- * a file may begin with the preamble of any moment and the record of that
- * moment.
+ * What is held of a search is handed out as one RECORD, up to where a unit
+ * ends with what was held, so that there is a border; only if something else
+ * comes in between (another preamble, again a unit that cannot be) in parts.
+ * As long as a search goes on there is none, but what was received before is
+ * no longer needed after a SKIP: a decoder that is restored with resume 1 and
+ * gets the input from the first byte that is held goes on just so (unless it
+ * looks like a global header there: a session may begin with one, and a search
+ * wants proof of it).
  */
 
 
@@ -60,17 +59,15 @@ typedef struct {
     d4_unit_t (*prove)(d4_units_t *u, unsigned n, const uint8_t *p,
                        size_t len, size_t *size);
 
-    /* START: the preamble is now this.  1 if it was, 0, or -1: no memory. */
+    /* START: 1 if this changed the preamble, 0, or -1 without memory */
     int (*start)(d4_units_t *u, const uint8_t *p, size_t size);
 
     /*
-     * PLAIN is handed out: 0, 1 if the preamble is to change by it with
-     * settle(), or -1 without memory.  NULL: nothing ever is.
+     * PLAIN units, one after the other, are about to be handed out: the same,
+     * and *len is how much of them a file may begin with.  May be called again
+     * with them.  NULL: they never change it.
      */
-    int (*take)(d4_units_t *u, const uint8_t *p, size_t size);
-
-    /* 0, or -1 without memory */
-    int (*settle)(d4_units_t *u);
+    int (*take)(d4_units_t *u, const uint8_t *p, size_t *len);
 
 } d4_units_format_t;
 
@@ -81,11 +78,12 @@ struct d4_units_s {
     const d4_units_format_t  *format;
     d4_carry_t                carry;
     size_t                    pos;         /* what of it was handed out */
-    size_t                    scan;        /* and what is known as no border */
-    size_t                    pending;     /* bytes that wait for settle() */
+    size_t                    whole;       /* and then whole units */
+    size_t                    scan;        /* or what begins with no border */
     const char               *reason;      /* of the format */
     const char               *why;         /* of the search */
     uint8_t                   begun;       /* a unit was there */
+    uint8_t                   eof;         /* no more input comes */
     uint8_t                   resume;
     uint8_t                   fresh;       /* to be said of the next record */
     uint8_t                   searching;

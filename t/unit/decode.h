@@ -3,7 +3,7 @@
  * What the tests and the fuzzer of the packet-shaped decoders share: feeds an
  * input in pieces of any size and writes down what comes out, so that it can
  * be compared: for each byte whether it belongs to a record or was skipped,
- * and the preamble where a new file has to begin.  Needs DECODE_REQUIRE().
+ * the preamble where a new file has to begin, and that of the end.  Needs DECODE_REQUIRE().
  */
 
 
@@ -57,6 +57,7 @@ typedef struct {
     decode_border_t  *borders;
     decode_sound_t    sound;
     uint8_t          *file;        /* all records, without what was skipped */
+    size_t           file_size;
 } decode_t;
 
 
@@ -83,7 +84,7 @@ decode_log(decode_t *t, uint8_t tag, const uint8_t *p, size_t len)
         t->log = decode_alloc(t->log, t->size);
     }
 
-    if (tag == 'F') {
+    if (tag == 'F' || tag == 'P') {
         t->log[t->len++] = tag;
 
         if (len != 0) {
@@ -155,14 +156,17 @@ decode_event(decode_t *t, d4_decoder_t *d, d4_decode_t rc,
 
         if (r->fresh) {
             DECODE_REQUIRE(d->preamble_len <= D4_PREAMBLE_MAX);
-            decode_log(t, 'F', d->preamble, d->preamble_len);
+
+            /* of IPFIX it may be ahead, as far as the record goes */
+
+            decode_log(t, 'F', d->preamble, strcmp(d->suffix, ".ipfix") == 0
+                                            ? 0 : d->preamble_len);
             t->fresh++;
         }
 
         DECODE_REQUIRE(r->reason == NULL && r->element == 0 && !r->cut);
 
         if (r->len == 0) {
-            t->headers += d->preamble_len;
             return 1;
         }
 
@@ -172,7 +176,11 @@ decode_event(decode_t *t, d4_decoder_t *d, d4_decode_t rc,
 
         decode_log(t, 'R', r->data, r->len);
 
-        t->file = decode_alloc(t->file, t->records + r->len);
+        if (t->file_size < t->records + r->len) {
+            t->file_size = 2 * (t->records + r->len);
+            t->file = decode_alloc(t->file, t->file_size);
+        }
+
         memcpy(t->file + t->records, r->data, r->len);
 
         t->records += r->len;
@@ -207,6 +215,25 @@ decode_event(decode_t *t, d4_decoder_t *d, d4_decode_t rc,
 }
 
 
+/* All of the input up to there came out, or is what a file begins with. */
+
+static inline void
+decode_account(decode_t *t, d4_decode_t rc, const d4_record_t *r, size_t pos)
+{
+    size_t  known;
+
+    known = t->records + t->skipped + t->headers;
+
+    if (rc == D4_DECODE_RECORD && r->len == 0) {
+        DECODE_REQUIRE(pos > known && pos - known <= D4_PREAMBLE_MAX);
+        t->headers += pos - known;
+        return;
+    }
+
+    DECODE_REQUIRE(pos == known);
+}
+
+
 /* One piece, gone when it is used up.  base: where in the input it begins. */
 
 static inline void
@@ -237,6 +264,7 @@ decode_piece(decode_t *t, d4_decoder_t *d, const uint8_t *p, size_t len,
         }
 
         held = d4_decoder_held(d);
+        decode_account(t, rc, &r, base + (q - piece) - held);
 
         if (t->watch && held == 0) {
             decode_border(t, d, base + (q - piece), 0);
@@ -257,7 +285,7 @@ decode_piece(decode_t *t, d4_decoder_t *d, const uint8_t *p, size_t len,
 
 
 static inline void
-decode_end(decode_t *t, d4_decoder_t *d)
+decode_end(decode_t *t, d4_decoder_t *d, size_t len)
 {
     d4_decode_t  rc;
     d4_record_t  r;
@@ -269,10 +297,18 @@ decode_end(decode_t *t, d4_decoder_t *d)
             break;
         }
 
-        DECODE_REQUIRE(rc != D4_DECODE_REJECT && decode_event(t, d, rc, &r));
+        if (!decode_event(t, d, rc, &r)) {
+            break;
+        }
+
+        decode_account(t, rc, &r, len - d4_decoder_held(d));
     }
 
     DECODE_REQUIRE(t->rejected || d4_decoder_held(d) == 0);
+
+    if (!t->rejected) {
+        decode_log(t, 'P', d->preamble, d->preamble_len);
+    }
 }
 
 
@@ -315,7 +351,7 @@ decode_all(decode_t *t, decode_create_t create, const decode_border_t *b,
         decode_piece(t, d, p + pos, n, pos);
     }
 
-    decode_end(t, d);
+    decode_end(t, d, len);
 
     DECODE_REQUIRE(t->rejected
                    || t->records + t->skipped + t->headers == len);
@@ -335,7 +371,10 @@ decode_same(const decode_t *a, size_t from, const decode_t *b)
 }
 
 
-/* From every border on, the same comes out of a decoder that begins there. */
+/*
+ * From every border on, the same comes out of a decoder that begins there.
+ * Without a preamble it would be one at the beginning of a session.
+ */
 
 static inline void
 decode_borders(const decode_t *t, decode_create_t create, const uint8_t *p,
@@ -346,9 +385,14 @@ decode_borders(const decode_t *t, decode_create_t create, const uint8_t *p,
     decode_border_t  b;
 
     for (i = 0; i < t->n; i++) {
+        b = t->borders[i];
+
+        if (b.len == 0 && !b.resume) {
+            continue;
+        }
+
         memset(&rest, 0, sizeof(decode_t));
         rest.sound = t->sound;
-        b = t->borders[i];
 
         decode_all(&rest, create, &b, p + b.pos, len - b.pos, first, 0);
         decode_same(t, b.log, &rest);

@@ -436,7 +436,7 @@ test_preamble(void **state)
     assert_int_equal(d->preamble_version, 1);
     freed(d, &pool);
 
-    /* the preamble is the one before the record until the next call */
+    /* the preamble changes with the record, where there is a border */
 
     d4_pool_init(&pool, 0);
     d = d4_ipfix_create(&pool, 0);
@@ -445,10 +445,8 @@ test_preamble(void **state)
     assert_int_equal(d4_decoder_next(d, &p, file + one, &r), D4_DECODE_RECORD);
     assert_int_equal(r.len, one);
     assert_false(r.fresh);
-    assert_null(d->preamble);
-    assert_int_not_equal(d4_decoder_held(d), 0);
-    assert_int_equal(d4_decoder_next(d, &p, file + one, &r), D4_DECODE_AGAIN);
     assert_non_null(d->preamble);
+    assert_int_equal(d->preamble_version, 1);
     assert_int_equal(d4_decoder_held(d), 0);
     freed(d, &pool);
 

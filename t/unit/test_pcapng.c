@@ -172,10 +172,11 @@ get32(const uint8_t *p, int order)
 }
 
 
-/* Walks blocks as any reader would; the section header only at the start. */
+/* Walks blocks as any reader would; what a file begins with is no data. */
 
 static int
-sound_blocks(const uint8_t *p, size_t len, int order, uint32_t *interfaces)
+sound_blocks(const uint8_t *p, size_t len, int order, uint32_t *interfaces,
+    int head)
 {
     uint32_t  type, total;
 
@@ -199,6 +200,10 @@ sound_blocks(const uint8_t *p, size_t len, int order, uint32_t *interfaces)
             return 0;
 
         case INTERFACE:
+            if (!head) {
+                return 0;
+            }
+
             (*interfaces)++;
             break;
 
@@ -239,8 +244,8 @@ sound(const uint8_t *preamble, size_t preamble_len, const uint8_t *p,
     }
 
     return sound_blocks(preamble + total, preamble_len - total, order,
-                        &interfaces)
-           && sound_blocks(p, len, order, &interfaces);
+                        &interfaces, 1)
+           && sound_blocks(p, len, order, &interfaces, 0);
 }
 
 
@@ -287,7 +292,7 @@ static void
 test_splits(void **state)
 {
     int       order;
-    size_t    section[2];
+    size_t    head, at;
     decode_t  t;
 
     (void) state;
@@ -297,46 +302,51 @@ test_splits(void **state)
         big = order & 1;
 
         put_section(0xffffffff, 0xffffffff, 9);
-        section[0] = n;
         put_interface(1, 0);
         put_interface(101, 7);
+        head = n;
         put_enhanced(0, 60);
         put_enhanced(1, 0);
         put_other(SIMPLE, 33, 33);
         put_other(PACKET, big ? 0x10000 : 1, 90);
+        at = n;
         put_interface(113, 0);
+        head += n - at;
         put_enhanced(2, 21);
         put_other(NAMES, 0, 0);
         put_other(0x0bad, 32473, 10);
         put_other(0x7777, 3, 3);
         put_other(STATISTICS, 2, 8);
 
-        section[1] = n;
         big = order >> 1;
 
+        at = n;
         put_section(0, 1234, 0);
-        section[1] = n - section[1];
+        head += n - at;
         put_other(10, 0x544c534b, 77);
+        at = n;
         put_interface(1, 2);
-        put_enhanced(0, 80);
+        put_interface(1, 0);
+        head += n - at;
+        put_enhanced(1, 80);
 
         every_split(&t, 1);
 
         assert_false(t.rejected);
         assert_int_equal(t.skipped, 0);
-        assert_int_equal(t.fresh, 2);
-        assert_int_equal(t.headers, section[0] + section[1]);
+        assert_int_equal(t.fresh, 4);
+        assert_int_equal(t.headers, head);
         decode_clear(&t);
     }
 }
 
 
-/* The preamble grows with the call after the interface. */
+/* A section with its interfaces, once it is known that no more follow. */
 
 static void
 test_preamble(void **state)
 {
-    size_t          head, one, two, len;
+    size_t          head, packet, two;
     d4_pool_t       pool;
     d4_record_t     r;
     d4_decoder_t   *d;
@@ -347,51 +357,54 @@ test_preamble(void **state)
     n = 0;
     big = 0;
     put_section(0xffffffff, 0xffffffff, 0);
-    head = n;
     put_interface(1, 0);
-    one = n;
     put_interface(1, 100);
-    two = n;
+    head = n;
     put_enhanced(1, 50);
+    packet = n;
+    put_interface(1, 0);
+    two = n;
 
     d4_pool_init(&pool, 0);
     d = d4_pcapng_create(&pool, 0);
     assert_string_equal(d->suffix, ".pcapng");
 
     p = file;
-    end = file + one;
+    end = file + head + 3;
+    assert_int_equal(d4_decoder_next(d, &p, end, &r), D4_DECODE_AGAIN);
+    assert_null(d->preamble);
+    assert_int_equal(d4_decoder_held(d), head + 3);
+
+    end = file + packet;
     assert_int_equal(d4_decoder_next(d, &p, end, &r), D4_DECODE_RECORD);
     assert_int_equal(r.len, 0);
     assert_true(r.fresh);
     assert_int_equal(d->preamble_len, head);
     assert_memory_equal(d->preamble, file, head);
     assert_int_equal(d->preamble_version, 1);
-    assert_int_equal(d4_decoder_held(d), 0);
 
     assert_int_equal(d4_decoder_next(d, &p, end, &r), D4_DECODE_RECORD);
-    assert_int_equal(r.len, one - head);
+    assert_int_equal(r.len, packet - head);
     assert_false(r.fresh);
     assert_int_equal(d->preamble_len, head);
-    assert_int_equal(d->preamble_version, 1);
-    assert_int_not_equal(d4_decoder_held(d), 0);
-
-    assert_int_equal(d4_decoder_next(d, &p, end, &r), D4_DECODE_AGAIN);
-    assert_int_equal(d->preamble_len, one);
-    assert_memory_equal(d->preamble, file, one);
-    assert_int_equal(d->preamble_version, 2);
     assert_int_equal(d4_decoder_held(d), 0);
 
-    end = file + n;
-    assert_int_equal(d4_decoder_next(d, &p, end, &r), D4_DECODE_RECORD);
-    assert_int_equal(r.len, n - one);
-    assert_ptr_equal(r.data, file + one);
-    assert_int_equal(d->preamble_len, one);
+    /* another interface, which ends with the session */
 
-    len = 0;
+    end = file + n;
+    assert_int_equal(d4_decoder_next(d, &p, end, &r), D4_DECODE_AGAIN);
+    assert_int_equal(d->preamble_len, head);
+    assert_int_equal(d4_decoder_held(d), two - packet);
+
+    assert_int_equal(d4_decoder_finish(d, &r), D4_DECODE_RECORD);
+    assert_int_equal(r.len, 0);
+    assert_true(r.fresh);
+    assert_int_equal(d->preamble_len, head + two - packet);
+    assert_memory_equal(d->preamble, file, head);
+    assert_memory_equal(d->preamble + head, file + packet, two - packet);
+    assert_int_equal(d->preamble_version, 2);
+    assert_int_equal(d4_decoder_held(d), 0);
     assert_int_equal(d4_decoder_finish(d, &r), D4_DECODE_AGAIN);
-    assert_int_equal(d->preamble_len, two);
-    assert_memory_equal(d->preamble, file, two);
-    assert_int_equal(d4_decoder_held(d), len);
 
     d4_decoder_free(d);
     assert_int_equal(pool.held, 0);
@@ -471,13 +484,14 @@ test_reject(void **state)
 
         put_enhanced((uint32_t) i - 1, 60);
         decode(&t, file, n, 0, 0);
-        assert_int_equal(t.records, n - 28);
+        assert_int_equal(t.headers, 28 + 20 * i);
+        assert_int_equal(t.records, 92);
         decode_clear(&t);
 
         put_interface(1, 0);
         put_enhanced(0, 60);
         decode(&t, file, n, 0, 0);
-        assert_int_equal(t.records, n - 28 - 20 - 92);
+        assert_int_equal(t.records, 92);
         decode_clear(&t);
         rejected("more interfaces than a file can begin with");
     }
@@ -499,8 +513,8 @@ test_corrupt(void **state)
 
             n = 0;
             put_section(0xffffffff, 0xffffffff, 0);
-            head = n;
             put_interface(1, 0);
+            head = n;
             put_enhanced(0, 60);
             from = n;
 
@@ -564,9 +578,8 @@ test_corrupt(void **state)
             to = n;
             put_enhanced(0, 77);
             put_enhanced(0, 40);
-            put_interface(1, 0);
-            put_enhanced(1, 70);
-            put_enhanced(1, 80);
+            put_enhanced(0, 70);
+            put_enhanced(0, 80);
 
             if (n > 10000) {
                 decode(&t, file, n, 0, 0);
@@ -592,6 +605,7 @@ test_corrupt(void **state)
     big = 0;
     put_section(0xffffffff, 0xffffffff, 0);
     put_other(0x7777, 0, 3000000);
+    put_section(0xffffffff, 0xffffffff, 0);
     decode(&t, file, n, 0, 0);
     assert_int_equal(t.records, 3000016);
     decode_clear(&t);
@@ -627,7 +641,7 @@ test_section(void **state)
 
         every_split(&t, 3);
         assert_int_equal(t.skipped, 200);
-        assert_int_equal(t.headers, 2 * 28);
+        assert_int_equal(t.headers, 28 + 20 + 28 + 40);
         assert_int_equal(t.fresh, 2);
         decode_clear(&t);
     }
@@ -653,7 +667,7 @@ test_truncated(void **state)
     for (i = whole + 1; i < last; i++) {
         n = i;
         every_split(&t, 9);
-        assert_int_equal(t.records, whole - 28);
+        assert_int_equal(t.headers, whole);
         assert_int_equal(t.skipped, i - whole);
         assert_string_equal(t.reason, "truncated record");
         decode_clear(&t);
@@ -724,8 +738,8 @@ test_resume(void **state)
         /* from the beginning again: its section, with its interfaces */
 
         decode_all(&t, d4_pcapng_create, &b, file, n, 0, 0);
-        assert_int_equal(t.records, n - 28);
-        assert_int_equal(t.headers, 28);
+        assert_int_equal(t.records, n - head);
+        assert_int_equal(t.headers, head);
         assert_int_equal(t.fresh, 1);
         decode_clear(&t);
     }
@@ -795,7 +809,7 @@ test_large(void **state)
     d4_pool_init(&pool, 0);
     d = d4_pcapng_create(&pool, 0);
 
-    for (p = file, i = 28; /* void */ ; i += r.len) {
+    for (p = file, i = 48; /* void */ ; i += r.len) {
         rc = d4_decoder_next(d, &p, file + n, &r);
 
         if (rc == D4_DECODE_AGAIN) {
