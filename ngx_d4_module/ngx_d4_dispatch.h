@@ -137,6 +137,7 @@ struct ngx_d4_dispatch_s {
     ngx_d4_position_t        stash_border;
     d4_blocks_t              lines;    /* for the handler: length, bytes */
     ngx_uint_t               nlines;
+    time_t                   lines_at; /* of the first of them */
     ngx_d4_targets_t         targets;
     uint64_t                 elements; /* of the step */
     ngx_uint_t               errors;

@@ -303,7 +303,9 @@ ngx_d4_dispatch_emit(ngx_d4_dispatch_t *d, const u_char *p, size_t len,
             return NGX_ERROR;
         }
 
-        d->nlines++;
+        if (d->nlines++ == 0) {
+            d->lines_at = ngx_time();
+        }
 
         return NGX_OK;
     }

@@ -41,7 +41,9 @@ ngx_d4_objects_init(ngx_d4_objects_t *o, ngx_d4_dispatch_t *d)
     o->handler = d->handler;
     o->level = (int) ngx_d4_worker.conf->compress_level;
 
-    ngx_d4_dispatch_time(ngx_time(), &o->tm);
+    /* repeated, it comes to the same directory */
+
+    ngx_d4_dispatch_time(d->lines_at, &o->tm);
 
     o->meta.uuid = d->hex;
     o->meta.tm = &o->tm;

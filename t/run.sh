@@ -7,11 +7,14 @@
 # build/test.
 #
 #   LONG=1   more time for the fuzzers, and the tests that take minutes
+#   LANES=3  so many tests at a time
 
 set -u
 cd "$(dirname "$0")/.."
 
 out=build/test
+lanes=${LANES:-3}
+running=0
 
 [ "${LONG-}" = 1 ] || unset LONG
 
@@ -52,6 +55,7 @@ tap() {
     printf 'FAILED  %-32s %5d passed, %d failed, exit code %d, %d s: %s\n' \
         "$name" $ok $not_ok $rc $((SECONDS - start)) "$log"
     grep -vE '^(ok\b|1\.\.)' "$log" | tail -n 40 | sed 's/^/    /'
+    return 0
 }
 
 
@@ -87,14 +91,28 @@ unit() {
 }
 
 
-perl_tests() {
-    local test
+# perl_test PASS TEST: the modules as they are installed, or (asan) with
+# sanitizers; the tools are not what is tested
+perl_test() {
+    if [ "$1" = asan ]; then
+        D4_BUILD=build/asan D4_ASAN=1 D4SEND=$PWD/build/t/d4send \
+            tap "asan ${2#t/}" prove --norc -v -I t/lib "$2"
+    else
+        D4_BUILD=build tap "${2#t/}" prove --norc -v -I t/lib "$2"
+    fi
+}
 
-    for test in "${tests[@]}"; do
-        tap "$1${test#t/}" prove --norc -v -I t/lib "$test"
-    done
 
-    return 0
+# lane COMMAND...: runs it beside others, as soon as there is room
+lane() {
+    if [ $running -eq $lanes ]; then
+        wait -n
+        running=$((running - 1))
+    fi
+
+    # what was killed has not counted itself
+    { "$@" || echo 0 1 0 >> "$out/counts"; } &
+    running=$((running + 1))
 }
 
 
@@ -110,23 +128,22 @@ else
     unit build ""
     unit build/asan "asan "
 
+    lane tap "big-endian" t/cross.sh
+
     for source in t/fuzz/*.c; do
         name=$(basename "$source" .c)
-        tap "${name/_/ }" bash -c 'fuzz "$1"' - "build/t/fuzz/$name"
+        lane tap "${name/_/ }" bash -c 'fuzz "$1"' - "build/t/fuzz/$name"
     done
-
-    tap "big-endian" t/cross.sh
 fi
 
-# Both at once: they mostly wait.  The tools are not what is tested.
-D4_BUILD=build perl_tests "" &
-plain=$!
-D4_BUILD=build/asan D4_ASAN=1 D4SEND=$PWD/build/t/d4send perl_tests "asan " &
-asan=$!
+# they mostly wait
 
-# a pass that was killed has not counted what was left of it
-wait $plain || echo 0 1 0 >> "$out/counts"
-wait $asan || echo 0 1 0 >> "$out/counts"
+for test in "${tests[@]}"; do
+    lane perl_test plain "$test"
+    lane perl_test asan "$test"
+done
+
+wait
 
 read -r passed failed skipped < <(awk '
     { passed += $1; failed += $2; skipped += $3 }
