@@ -65,15 +65,16 @@ ngx_int_t
 ngx_d4_adopt(ngx_str_t *sid, ngx_str_t *former, ngx_str_t *uuid,
     ngx_str_t *type, ngx_d4_reply_pt handler, void *data)
 {
-    ngx_str_t  argv[5];
+    ngx_str_t  argv[6];
 
     argv[0] = *sid;
     argv[1] = ngx_d4_worker.id;
     argv[2] = *former;
     argv[3] = *uuid;
     argv[4] = *type;
+    ngx_d4_str(&argv[5], ngx_d4_store_id, ngx_strlen(ngx_d4_store_id));
 
-    return ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_OPEN, 5, argv,
+    return ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_OPEN, 6, argv,
                          handler, data);
 }
 

@@ -58,7 +58,7 @@ void
 ngx_d4_dispatch_open(ngx_d4_dispatch_t *d)
 {
     u_char     type[NGX_INT_T_LEN];
-    ngx_str_t  argv[5];
+    ngx_str_t  argv[6];
 
     ngx_d4_str(&argv[0], d->sid, D4_SID);
     argv[1] = ngx_d4_worker.id;
@@ -70,8 +70,9 @@ ngx_d4_dispatch_open(ngx_d4_dispatch_t *d)
 
     ngx_d4_str(&argv[3], d->hex, ngx_strlen(d->hex));
     ngx_d4_str(&argv[4], type, ngx_sprintf(type, "%ui", d->type) - type);
+    ngx_d4_str(&argv[5], ngx_d4_store_id, ngx_strlen(ngx_d4_store_id));
 
-    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_OPEN, 5, argv,
+    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_OPEN, 6, argv,
                       ngx_d4_dispatch_opened, d)
         == NGX_OK)
     {

@@ -79,7 +79,8 @@
  *    header, uuid, type, store, file, length} with a file that was open
  *
  * Makes the cursor of a session, or takes it over.  A new owner does not go on
- * in the file of the old one: it is put on the list of those to be closed.
+ * in the file of the old one: it is put on the list of those to be closed, of
+ * nobody yet if it is in another store.
  */
 
 static const char  ngx_d4_script_open[] =
@@ -104,7 +105,8 @@ static const char  ngx_d4_script_open[] =
     "if c[12] and c[12]~='' then "
         "f=c[12] "
         "redis.call('HSET','d4:closing:'..s,f,"
-            "w..' '..c[13]..' '..c[9]..' '..c[10]..' '..(c[14] or '-')) "
+            "(s==ARGV[6] and w or '-')..' '..c[13]..' '..c[9]..' '"
+                "..c[10]..' '..(c[14] or '-')) "
         "redis.call('HSET',k,'file','') end "
     "return {1,e,c[1],c[2],c[3],c[4],c[5],c[6] or '',c[7] or '',c[8] or '',"
         "redis.call('GET','d4:header:'..c[10]..':'..c[9]) or '',"
