@@ -301,7 +301,11 @@ ngx_d4_dispatch_at_end(ngx_d4_dispatch_t *d)
 static ngx_uint_t
 ngx_d4_dispatch_owner_lives(ngx_d4_dispatch_t *d)
 {
-    if (d->adopted == 0 || ngx_time() - d->adopted >= NGX_D4_READ_GRACE) {
+    /* the published server does not take back what it has called ended */
+
+    if (d->foreign || d->adopted == 0
+        || ngx_time() - d->adopted >= NGX_D4_READ_GRACE)
+    {
         return 0;
     }
 
