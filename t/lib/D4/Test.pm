@@ -119,7 +119,7 @@ sub new {
 
     if ($opt{dispatch}) {
         $self->{data} = ref $opt{dispatch} && $opt{dispatch}{data}
-            // "$self->{dir}/data";
+            || "$self->{dir}/data";
 
         if ($self->{data} eq "$self->{dir}/data") {
             mkdir($self->{data});
