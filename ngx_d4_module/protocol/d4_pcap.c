@@ -9,11 +9,12 @@
  *
  * What "tcpdump -r" reads is a record, even if one of its fields is wrong: too
  * large a fraction, somewhat more captured than there was, more than the
- * file's own limit, an absurd length.  No writer is known to be wrong twice in
- * a record: that is corrupt, as is a record larger than libpcap reads, one
- * that holds far more than there was, or one of nothing but zeros, which is a
- * hole in a file.  In a search, where any bytes may be taken for a record,
- * none of that is forgiven.
+ * file's own limit, an absurd length.  But then the next one has to be of the
+ * same time and not worse, because after a loss any bytes may look like a
+ * record.  No writer is known to be wrong twice in one: that is corrupt, as is
+ * a record larger than libpcap reads, one that holds far more than there was,
+ * or one of nothing but zeros, which is a hole in a file.  In a search none of
+ * that is forgiven.
  */
 
 
@@ -28,7 +29,7 @@
 #define D4_PCAP_PATCHED   24           /* a record's header, with the patch */
 
 #define D4_PCAP_LARGEST   262144       /* MAXIMUM_SNAPLEN of libpcap */
-#define D4_PCAP_ABSURD    (16 * 1024 * 1024)
+#define D4_PCAP_ABSURD    (1024 * 1024)
 #define D4_PCAP_SURPLUS   1024         /* captured that was not in the packet */
 
 
@@ -79,8 +80,10 @@ static uint32_t d4_pcap_limit(uint32_t link, size_t max);
 static uint32_t d4_pcap_least(uint32_t link);
 static void d4_pcap_read(const d4_pcap_header_t *h, const uint8_t *p,
     d4_pcap_record_t *rec);
-static int d4_pcap_corrupt(const d4_pcap_header_t *h,
+static unsigned d4_pcap_wrong(const d4_pcap_header_t *h,
     const d4_pcap_record_t *rec);
+static int d4_pcap_follows(const d4_pcap_header_t *h, const uint8_t *p,
+    uint32_t sec);
 static int d4_pcap_doubtful(const d4_pcap_header_t *h,
     const d4_pcap_record_t *rec);
 
@@ -172,6 +175,7 @@ static d4_unit_t
 d4_pcap_measure(d4_units_t *u, const uint8_t *p, size_t len, size_t *size)
 {
     d4_pcap_t                *d = (d4_pcap_t *) u;
+    unsigned                  wrong;
     d4_pcap_record_t          rec;
     const d4_pcap_header_t   *h;
 
@@ -192,14 +196,29 @@ d4_pcap_measure(d4_units_t *u, const uint8_t *p, size_t len, size_t *size)
     }
 
     d4_pcap_read(h, p, &rec);
+    wrong = d4_pcap_wrong(h, &rec);
 
-    if (d4_pcap_corrupt(h, &rec)) {
+    if (wrong > 1) {
         return D4_UNIT_BAD;
     }
 
     *size += rec.captured;
 
-    return len < *size ? D4_UNIT_MORE : D4_UNIT_PLAIN;
+    if (len < *size) {
+        return D4_UNIT_MORE;
+    }
+
+    if (wrong == 0) {
+        return D4_UNIT_PLAIN;
+    }
+
+    if (len - *size < D4_PCAP_RECORD) {
+        *size += u->eof ? 0 : D4_PCAP_RECORD;
+        return u->eof ? D4_UNIT_PLAIN : D4_UNIT_MORE;
+    }
+
+    return d4_pcap_follows(h, p + *size, rec.sec) ? D4_UNIT_PLAIN
+                                                  : D4_UNIT_BAD;
 }
 
 
@@ -452,29 +471,39 @@ d4_pcap_read(const d4_pcap_header_t *h, const uint8_t *p,
 }
 
 
-static int
-d4_pcap_corrupt(const d4_pcap_header_t *h, const d4_pcap_record_t *rec)
+/* How many of its fields are wrong: 2 when it is no record at all. */
+
+static unsigned
+d4_pcap_wrong(const d4_pcap_header_t *h, const d4_pcap_record_t *rec)
 {
-    int  wrong;
+    if (rec->captured > h->limit
+        || rec->captured > rec->len + (uint64_t) D4_PCAP_SURPLUS
+        || (rec->sec | rec->fraction | rec->captured | rec->len) == 0)
+    {
+        return 2;
+    }
 
-    if (rec->captured > h->limit) {
+    return (rec->fraction >= h->second)
+           + (rec->captured > rec->len)
+           + (rec->captured > h->snaplen && h->snaplen != 0)
+           + (rec->len > D4_PCAP_ABSURD && rec->len > h->limit);
+}
+
+
+/* Whether a record at p may follow another one of this time. */
+
+static int
+d4_pcap_follows(const d4_pcap_header_t *h, const uint8_t *p, uint32_t sec)
+{
+    d4_pcap_record_t  rec;
+
+    if (d4_pcap_joined(p)) {
         return 1;
     }
 
-    if (rec->captured > rec->len + (uint64_t) D4_PCAP_SURPLUS) {
-        return 1;
-    }
+    d4_pcap_read(h, p, &rec);
 
-    if ((rec->sec | rec->fraction | rec->captured | rec->len) == 0) {
-        return 1;
-    }
-
-    wrong = (rec->fraction >= h->second)
-            + (rec->captured > rec->len)
-            + (rec->captured > h->snaplen && h->snaplen != 0)
-            + (rec->len > D4_PCAP_ABSURD && rec->len > h->limit);
-
-    return wrong > 1;
+    return d4_pcap_wrong(h, &rec) <= 1 && d4_units_near(rec.sec, sec);
 }
 
 

@@ -22,6 +22,7 @@ static d4_decode_t d4_units_step(d4_units_t *u, const uint8_t **p,
 static void d4_units_tidy(d4_units_t *u);
 static int d4_units_walk(d4_units_t *u, const uint8_t **p,
     const uint8_t *end, d4_record_t *r, d4_decode_t *rc);
+static int d4_units_ready(const d4_units_t *u, size_t rest, const uint8_t *p);
 static d4_unit_t d4_units_whole(d4_units_t *u, const uint8_t *data,
     size_t len, int held, size_t *size);
 static d4_decode_t d4_units_record(d4_units_t *u, const uint8_t **p,
@@ -124,6 +125,7 @@ d4_units_step(d4_units_t *u, const uint8_t **p, const uint8_t *end,
     }
 
     d4_units_tidy(u);
+    u->piece = *p;
 
     do {
         done = u->searching ? d4_units_search(u, p, end, r, &rc)
@@ -190,9 +192,10 @@ d4_units_walk(d4_units_t *u, const uint8_t **p, const uint8_t *end,
     u->reason = NULL;
     what = d4_units_whole(u, data, len, held, &size);
 
-    /* the last one that is held has to end before any is handed out */
-
-    if (what == D4_UNIT_MORE && (u->whole == 0 || (held && !u->eof))) {
+    if (what == D4_UNIT_MORE
+        && (u->whole == 0
+            || (held && !d4_units_ready(u, len - u->whole, *p))))
+    {
         return d4_units_more(u, size, p, end, r, rc);
     }
 
@@ -203,6 +206,20 @@ d4_units_walk(d4_units_t *u, const uint8_t **p, const uint8_t *end,
     *rc = d4_units_record(u, p, data, size, r);
 
     return 1;
+}
+
+
+/*
+ * Whether units that are held can be handed out with rest bytes behind them:
+ * not before the last one is whole, too, so that there is a border, unless
+ * those bytes can go back to the input, or there are too many.
+ */
+
+static int
+d4_units_ready(const d4_units_t *u, size_t rest, const uint8_t *p)
+{
+    return u->eof || rest <= (size_t) (p - u->piece)
+           || u->whole >= D4_UNITS_AHEAD;
 }
 
 
@@ -271,9 +288,18 @@ d4_units_record(d4_units_t *u, const uint8_t **p, const uint8_t *data,
 
     if (data == *p) {
         *p += size;
+        return D4_DECODE_RECORD;
+    }
 
-    } else {
-        u->pos += size;
+    u->pos += size;
+
+    /* what came from this piece goes back to it: then there is a border */
+
+    len = u->carry.len - u->pos;
+
+    if (len <= (size_t) (*p - u->piece)) {
+        u->carry.len -= len;
+        *p -= len;
     }
 
     return D4_DECODE_RECORD;

@@ -12,14 +12,14 @@
  * lies between two files.  At most 64 KiB that are known to be of no use and
  * 1 MiB that may prove a border are held: a border that takes more is none.
  *
- * What is held of a search is handed out as one RECORD, up to where a unit
- * ends with what was held, so that there is a border; only if something else
- * comes in between (another preamble, again a unit that cannot be) in parts.
- * As long as a search goes on there is none, but what was received before is
- * no longer needed after a SKIP: a decoder that is restored with resume 1 and
- * gets the input from the first byte that is held goes on just so (unless it
- * looks like a global header there: a session may begin with one, and a search
- * wants proof of it).
+ * Units that were held are handed out as one RECORD, and what follows them
+ * goes back to the input or was waited for, so that there is a border; only
+ * if something else follows (another preamble, again a unit that cannot be),
+ * and after 1 MiB, there may be none.  As long as a search goes on there is
+ * none either, but what was received before is no longer needed after a SKIP:
+ * a decoder that is restored with resume 1 and gets the input from the first
+ * byte that is held goes on just so (unless it looks like a global header
+ * there: a session may begin with one, and a search wants proof of it).
  */
 
 
@@ -48,7 +48,10 @@ typedef struct {
 
     unsigned   chain;      /* whole units in a row that prove a border */
 
-    /* what begins at p, of which len bytes are there; len may be 0 */
+    /*
+     * What begins at p, of which len bytes are there; len may be 0.  More than
+     * the unit may be asked for as long as u->eof is not set.
+     */
     d4_unit_t (*measure)(d4_units_t *u, const uint8_t *p, size_t len,
                          size_t *size);
 
@@ -80,6 +83,7 @@ struct d4_units_s {
     size_t                    pos;         /* what of it was handed out */
     size_t                    whole;       /* and then whole units */
     size_t                    scan;        /* or what begins with no border */
+    const uint8_t            *piece;       /* input of this call */
     const char               *reason;      /* of the format */
     const char               *why;         /* of the search */
     uint8_t                   begun;       /* a unit was there */

@@ -448,6 +448,98 @@ test_odd(void **state)
 }
 
 
+/*
+ * A writer that is always wrong in one field: every record comes out, if only
+ * when the next one is there, and borders are found all the same.
+ */
+
+static void
+test_always_odd(void **state)
+{
+    size_t           i, j, at[201];
+    kind_t           k;
+    decode_t         t, split;
+    decode_border_t  b;
+
+    static const size_t  pieces[] = { 1, 2, 15, 16, 17, 100, 1000, 100000 };
+
+    (void) state;
+
+    for (i = 0; i < KINDS; i++) {
+        k = kinds[i];
+        k.snaplen = 262144;
+        n = 0;
+        put_header(&k);
+
+        for (j = 0; j < 200; j++) {
+            at[j] = n;
+            put_record_as(&k, 5000 + (uint32_t) j,
+                          0x3b9aca00 + (uint32_t) (j * 9999), 60, 60);
+            put_data(60);
+        }
+
+        at[j] = n;
+
+        decode(&t, file, n, 0, 0);
+        assert_int_equal(t.records, n - HEADER);
+        assert_int_equal(t.skipped, 0);
+
+        for (j = 0; j < sizeof(pieces) / sizeof(pieces[0]); j++) {
+            decode(&split, file, n, pieces[j], pieces[j]);
+            decode_same(&t, 0, &split);
+
+            /* of less than what is looked ahead there is nothing to give back */
+
+            assert_true(split.n >= (pieces[j] > 16 ? 2 : 1));
+            assert_true(split.held < (pieces[j] > 17 ? 1000 : 20000));
+            decode_clear(&split);
+        }
+
+        decode_clear(&t);
+
+        /* as our client cuts: behind a record */
+
+        memset(&split, 0, sizeof(decode_t));
+        split.watch = 1;
+        b.preamble = file;
+        b.len = HEADER;
+        b.resume = 0;
+
+        decode_all(&split, d4_pcap_create, &b, file + HEADER, n - HEADER,
+                   at[1] - at[0], at[1] - at[0]);
+        assert_int_equal(split.n, 199);
+        decode_borders(&split, d4_pcap_create, file + HEADER, n - HEADER, 0);
+        decode_clear(&split);
+
+        /* what follows is of another time */
+
+        put32(0, 0);
+        n = at[100];
+        put_record_as(&k, 5000 + 86500 + 99, 5, 60, 60);
+        n = at[200];
+        decode(&t, file, n, 0, 0);
+        assert_int_equal(t.skips, 1);
+        decode_clear(&t);
+    }
+
+    /* without end, a byte at a time: at most so much is held */
+
+    k = kinds[0];
+    n = 0;
+    put_header(&k);
+
+    for (j = 0; j < 25000; j++) {
+        put_record_as(&k, 5000, 1000000, 60, 60);
+        put_data(60);
+    }
+
+    decode(&t, file, n, 1, 1);
+    assert_int_equal(t.records, n - HEADER);
+    assert_int_equal(t.events, 2);
+    decode_clear(&t);
+}
+
+
 /* A limit of the caller's, and the link types whose packets are larger. */
 
 static void
@@ -480,6 +572,7 @@ test_limit(void **state)
     }
 
     k.link = 249;
+    k.snaplen = 0;
     n = 0;
     put_header(&k);
     put_record(&k, 3000000);
@@ -862,6 +955,7 @@ test_nomem(void **state)
 
     k = kinds[0];
     k.link = 249;
+    k.snaplen = 0;
 
     n = 0;
     put_header(&k);
@@ -926,6 +1020,7 @@ main(void)
         cmocka_unit_test(test_reject),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_odd),
+        cmocka_unit_test(test_always_odd),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_corrupt),
         cmocka_unit_test(test_lost),
