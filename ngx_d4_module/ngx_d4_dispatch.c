@@ -425,6 +425,7 @@ ngx_d4_dispatch_restart(ngx_d4_dispatch_t *d)
     }
 
     d->cursor = 0;
+    d->accepting = 0;
     d->read_begun = 0;
     d->sealed_stream = 0;
 

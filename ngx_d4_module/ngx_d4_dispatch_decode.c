@@ -39,6 +39,11 @@ ngx_d4_dispatch_decode(ngx_d4_dispatch_t *d)
         return;
     }
 
+    if (d->accepting) {
+        ngx_d4_dispatch_accept(d);         /* there was no answer */
+        return;
+    }
+
     if (d->stashed && ngx_d4_dispatch_unstash(d) != NGX_OK) {
         ngx_d4_dispatch_restart(d);
         return;
