@@ -165,7 +165,9 @@ ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d)
 
         d->p = NULL;
 
-        if (d->decoder == NULL || d4_decoder_held(d->decoder) == 0) {
+        /* of type 2, all that came is needed until its object is whole */
+
+        if (d->decoder != NULL && d4_decoder_held(d->decoder) == 0) {
             d->border = d->at;
         }
     }
