@@ -15,6 +15,7 @@
 
 
 static ngx_uint_t ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_pass(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_next_input(ngx_d4_dispatch_t *d);
 static ngx_uint_t ngx_d4_dispatch_records(ngx_d4_dispatch_t *d);
 static ngx_uint_t ngx_d4_dispatch_collect(ngx_d4_dispatch_t *d);
@@ -133,11 +134,7 @@ ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d)
 
             /* type 2 behind its object */
 
-            while (d4_payloads_piece(&d->it, &d->p, NGX_MAX_SIZE_T_VALUE)) {
-                /* void */
-            }
-
-            d->p = NULL;
+            ngx_d4_dispatch_pass(d);
             continue;
         }
 
@@ -173,6 +170,20 @@ ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d)
     }
 
     return 0;
+}
+
+
+/* What is left of an entry is of no use. */
+
+static void
+ngx_d4_dispatch_pass(ngx_d4_dispatch_t *d)
+{
+    while (d4_payloads_piece(&d->it, &d->p, NGX_MAX_SIZE_T_VALUE)) {
+        /* void */
+    }
+
+    d->p = NULL;
+    d->end = NULL;
 }
 
 
@@ -416,11 +427,12 @@ ngx_d4_dispatch_collect(ngx_d4_dispatch_t *d)
         return 0;
     }
 
-    d->p = d->end;
-
     if (rc == D4_META_AGAIN) {
+        d->p = d->end;
         return 1;
     }
+
+    ngx_d4_dispatch_pass(d);
 
     if (rc != D4_META_DONE) {
         ngx_d4_dispatch_reject(d, d4_meta_text(rc));
