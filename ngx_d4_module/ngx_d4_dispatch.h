@@ -246,7 +246,7 @@ void ngx_d4_dispatch_accept(ngx_d4_dispatch_t *d);
 /* Goes on with stream 254; NGX_ERROR without memory. */
 ngx_int_t ngx_d4_dispatch_extend(ngx_d4_dispatch_t *d);
 
-/* The object was committed. */
+/* The object was committed: what is in the stream of type 2 goes. */
 void ngx_d4_dispatch_extended(ngx_d4_dispatch_t *d);
 
 /* An owner learns the object, if there is one, from the cursor. */

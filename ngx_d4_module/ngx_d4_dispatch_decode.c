@@ -102,7 +102,10 @@ ngx_d4_dispatch_decode(ngx_d4_dispatch_t *d)
 static ngx_uint_t
 ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d)
 {
-    size_t  len, skip;
+    size_t      len, skip;
+    ngx_uint_t  surplus;
+
+    surplus = 0;
 
     while (!ngx_queue_empty(&d->input)) {
 
@@ -118,6 +121,12 @@ ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d)
 
         if (!d4_payloads_entry(&d->it)) {
             ngx_d4_dispatch_next_input(d);
+
+            if (surplus) {
+                surplus = 0;
+                ngx_d4_dispatch_extended(d);
+            }
+
             continue;
         }
 
@@ -135,6 +144,7 @@ ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d)
             /* type 2 behind its object */
 
             ngx_d4_dispatch_pass(d);
+            surplus = 1;
             continue;
         }
 

@@ -197,7 +197,7 @@ ngx_d4_dispatch_accepted(void *data, redisReply *reply)
 }
 
 
-/* The object is in the cursor: the stream that it came in is not needed. */
+/* The object is in the cursor: the stream of type 2 is not needed. */
 
 void
 ngx_d4_dispatch_extended(ngx_d4_dispatch_t *d)
