@@ -156,10 +156,13 @@ define tool
 $(B)/t/$(notdir $(1)): $(B)/c/$(1).o $(B)/libprotocol.a
 	@mkdir -p $$(@D)
 	@echo "  ld $$@"
-	$(Q)$$(CC) $$(LD_FLAGS) -o $$@ $$^ -lssl -lcrypto -ljansson -lz -lpthread
+	$(Q)$$(CC) $$(LD_FLAGS) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) \
+	    -lssl -lcrypto -ljansson -lz -lpthread
 endef
 
 $(foreach source,$(TOOLS:.c=),$(eval $(call tool,$(source))))
+
+$(B)/t/d4load $(B)/t/d4ping: $(call objects,$(wildcard t/bench/lib/*.c))
 
 build/t/fuzz/%: t/fuzz/%.c $(PROTOCOL) $(HEADERS) $(wildcard t/unit/*.h) \
                 Makefile
@@ -219,7 +222,7 @@ test:
 bench:
 	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) perl
 	@$(MAKE) --no-print-directory modules tools
-	@perl t/bench/bench.pl
+	@perl t/bench/bench.pl; rc=$$?; perl t/bench/dispatch.pl && exit $$rc
 
 clean:
 	rm -rf build

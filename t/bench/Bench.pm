@@ -1,7 +1,8 @@
 # Copyright (C) The ngx_d4 authors
 
 # What the benchmark needs of the machine: private servers that end with the
-# program, a Redis connection, and what /proc knows of a process.
+# program, a Redis connection, the generator, and what /proc and perf know of a
+# process.
 
 package Bench;
 
@@ -17,13 +18,14 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(redis start_redis start_nginx start_sink sink_line stop
     certificate run_dir spawn children cpu machine_cpu rss until_true
-    read_file write_file);
+    read_file write_file words median progress problem problems built register
+    d4load perf_start perf_stop);
 
 my $dir = File::Temp->newdir('d4bench-XXXXXX', TMPDIR => 1);
 my $hz = POSIX::sysconf(POSIX::_SC_CLK_TCK());
 my $nginx = $ENV{NGINX} || 'nginx';
 my $parent = $$;
-my (%running, $sock, $sink_out);
+my (%running, @problems, $sock, $sink_out);
 
 $ENV{PATH} .= ':/usr/sbin:/sbin';
 $SIG{INT} = $SIG{TERM} = sub { exit 130 };
@@ -39,6 +41,17 @@ END {
 
 
 sub run_dir { "$dir" }
+sub words { split ' ', $ENV{$_[0]} // $_[1] }
+sub median { my @s = sort { $a <=> $b } @_; return $s[$#s / 2] }
+sub progress { print STDERR @_, "\n" }
+sub problem { push @problems, "@_"; progress("PROBLEM: @_") }
+sub problems { @problems }
+
+
+sub built {
+    my ($build, @files) = @_;
+    -e "$build/$_" or die "$build/$_: not built\n" for @files;
+}
 
 
 sub read_file {
@@ -195,13 +208,17 @@ sub certificate {
 }
 
 
-# Returns the master's pid and the port.
+# Returns the master's pid and the port.  d4 and server are directives, plain
+# is without TLS.
 
 sub start_nginx {
-    my ($build, $workers, $connections, $key) = @_;
+    my ($build, $workers, $connections, $key, %opt) = @_;
     my $port = free_port();
     my $user = join ' ', scalar getpwuid($>), scalar getgrgid($) + 0);
-    my $reuseport = $workers > 1 ? 'reuseport' : '';
+    my $listen = ($opt{plain} ? '' : 'ssl ')
+        . ($workers > 1 ? 'reuseport ' : '') . 'backlog=4096';
+    my $d4 = $opt{d4} // '';
+    my $server = $opt{server} // 'd4_backlog_size 8000m;';
     my ($stream) = grep { -e } map { "$_/ngx_stream_module.so" }
         map { /--modules-path=(\S+)/ } `$nginx -V 2>&1`;
 
@@ -226,15 +243,16 @@ d4 {
     redis queues   unix:$dir/redis.sock db=2;
     redis cache    unix:$dir/redis.sock db=3;
     redis streams  unix:$dir/redis.sock db=4;
+    $d4
 }
 stream {
     server {
-        listen 127.0.0.1:$port ssl backlog=4096 $reuseport;
+        listen 127.0.0.1:$port $listen;
         ssl_certificate $dir/cert.pem;
         ssl_certificate_key $dir/key.pem;
         ssl_protocols TLSv1.2 TLSv1.3;
         d4 on;
-        d4_backlog_size 8000m;
+        $server
     }
 }
 END
@@ -272,6 +290,34 @@ sub start_sink {
 
 
 sub sink_line { my $l = <$sink_out>; return $l // die "sink: gone\n" }
+
+
+# --- sensors
+
+# Those that d4load makes; the limit of entries is out of the way.
+
+sub register {
+    my ($count, $key) = @_;
+    my @uuids = map { sprintf '%08x000040008000%012x', 1, $_ }
+        0 .. $count - 1;
+
+    redis(['SELECT', 0],
+          ['SADD', 'registered_uuid', @uuids],
+          ['HSET', 'stream_max_size_by_uuid', map { $_, 10_000_000 } @uuids],
+          map { ['HSET', "metadata_uuid:$_", 'hmac_key', $key] } @uuids);
+}
+
+
+# Runs d4load; returns the figures that it prints.
+
+sub d4load {
+    my ($build, @args) = @_;
+    open my $out, '-|', "$build/t/d4load", @args or die "d4load: $!\n";
+    my $line = join '', <$out>;
+    close $out;
+    die "d4load @args failed\n" if $? & 127 || $? >> 8 > 1;
+    return $line =~ /(\w+)=(\S+)/g;
+}
 
 
 # --- /proc
@@ -315,6 +361,56 @@ sub rss {
     my $sum = 0;
     $sum += (read_file("/proc/$_/status") =~ /^$what:\s+(\d+)/m)[0] for @pids;
     return $sum;
+}
+
+
+# --- perf
+
+# Records processes, each a name and pids; returns what perf_stop() wants.
+
+sub perf_start {
+    my (%pids) = @_;
+    my %perf = map { $_ => spawn("perf-$_.log", 'perf', 'record', '-F', 999,
+        '-g', '-o', "$dir/$_.perf", '-p', join ',', @{ $pids{$_} }) }
+        sort keys %pids;
+
+    sleep 1;
+    return \%perf;
+}
+
+
+sub perf_stop {
+    my ($perf) = @_;
+    kill 'INT', values %$perf;
+    waitpid $_, 0 for values %$perf;
+    delete $running{$_} for values %$perf;
+    perf_report($_) for sort keys %$perf;
+}
+
+
+# By library, then by function; what has no name is one line per library.
+
+sub perf_report {
+    my ($name) = @_;
+    my (%library, %function);
+
+    my $report = 'perf report --stdio -g none --no-children'
+        . " --sort dso,symbol -i $dir/$name.perf 2>/dev/null";
+
+    for (`$report`) {
+        my ($percent, $dso, $sym) = /^\s*([\d.]+)%\s+(\S+)\s+\[.\]\s+(\S+)/
+            or next;
+        $library{$dso} += $percent;
+        $function{sprintf '%-24s %s', $dso, $sym =~ /^0x/ ? '-' : $sym}
+            += $percent;
+    }
+
+    for my $sum (\%library, \%function) {
+        my @names = sort { $sum->{$b} <=> $sum->{$a} } keys %$sum;
+        splice @names, 25 if @names > 25;
+        print "\n$name, percent of its own CPU:\n\n";
+        printf "%7.2f  %s\n", $sum->{$_}, $_ for @names;
+    }
 }
 
 

@@ -34,25 +34,7 @@ my $key = 'private key to change';
 my $type = 8;
 my $redis_max = 2.4e9;              # bytes of memory for the frames of a run
 my ($redis, $nginx, $port, $sink, $sink_port, $raw);
-my (@problems, @notes, %result);
-
-
-sub words { split ' ', $ENV{$_[0]} // $_[1] }
-sub median { my @s = sort { $a <=> $b } @_; return $s[$#s / 2] }
-sub uuid { sprintf '%08x000040008000%012x', @_ }
-sub progress { print STDERR @_, "\n" }
-sub problem { push @problems, "@_"; progress("PROBLEM: @_") }
-
-
-sub register {
-    my ($count) = @_;
-    my @uuids = map { uuid(1, $_) } 0 .. $count - 1;
-
-    redis(['SELECT', 0],
-          ['SADD', 'registered_uuid', @uuids],
-          ['HSET', 'stream_max_size_by_uuid', map { $_, 10_000_000 } @uuids],
-          map { ['HSET', "metadata_uuid:$_", 'hmac_key', $key] } @uuids);
-}
+my (@notes, %result);
 
 
 sub stored {
@@ -83,11 +65,11 @@ sub clean {
 
 # --- one run of each kind; each returns frames/s and other figures
 
-sub d4load {
-    my @args = @_;
-    my $line = `$build/t/d4load --key '$key' --type $type @args`;
-    die "d4load @args failed\n" if $? & 127 || $? >> 8 > 1;
-    return $line =~ /(\w+)=(\S+)/g;
+sub load {
+    my ($port, $payload, $c, $frames) = @_;
+    return d4load($build, '--key', $key, '--type', $type, '--port', $port,
+                  '--payload', $payload, '--connections', $c,
+                  '--frames', $frames);
 }
 
 
@@ -97,8 +79,7 @@ sub run_d4 {
     my ($n0, $r0, $m0) = (cpu(@workers), cpu($redis), machine_cpu());
     my $what = "$payload bytes, $c connections, $frames frames";
 
-    my %r = d4load("--port $port --payload $payload --connections $c"
-                   . " --frames $frames");
+    my %r = load($port, $payload, $c, $frames);
 
     # normally all is there at once; if not, the wait counts
 
@@ -137,8 +118,7 @@ sub run_sink {
     my ($payload, $c, $frames) = @_;
     my $cpu = cpu($sink);
 
-    my %r = d4load("--port $sink_port --payload $payload --connections $c"
-                   . " --frames $frames");
+    my %r = load($sink_port, $payload, $c, $frames);
     my %s = sink_line() =~ /(\w+)=(\S+)/g;
 
     problem("sink: $s{frames} of $frames frames") if $s{frames} != $frames;
@@ -169,7 +149,8 @@ sub run_xadd {
 # xadd is the baseline of the aim: entries of one field, trimmed, so that
 # memory is used again; xadd4 has our fields and keeps everything, as we do.
 
-my @fields = (uuid => uuid(1, 0), timestamp => 1700000000, version => 1);
+my @fields = (uuid => '00000001' . '0' x 24, timestamp => 1700000000,
+              version => 1);
 
 my %kinds = (
     d4 => \&run_d4,
@@ -235,7 +216,7 @@ sub measure_all {
                 : qw(d4 xadd sink xadd4);
 
             ($nginx, $port) = start_nginx($build, $w, 1024, $key);
-            register(max(@connections));
+            register(max(@connections), $key);
 
             for my $payload (@payloads) {
                 for my $c (@connections) {
@@ -262,7 +243,7 @@ sub measure_idle {
 
     $redis = start_redis('off');
     ($nginx, $port) = start_nginx($build, $workers[0], $n, $key);
-    register($n);
+    register($n, $key);
     run_d4(1460, 8, 4000);
 
     my @workers = children($nginx);
@@ -370,7 +351,7 @@ sub report {
         . 'at most %.2f cores', median(@other), max(@other) if @other;
 
     return $out . "\n" . join '', map { "* $_\n" } @notes,
-        map { "PROBLEM: $_" } @problems;
+        map { "PROBLEM: $_\n" } problems();
 }
 
 
@@ -381,60 +362,25 @@ sub profile_cell {
 
     $redis = start_redis($profiles[0]);
     ($nginx, $port) = start_nginx($build, $workers[0], 1024, $key);
-    register($c);
+    register($c, $key);
 
     my $frames = frames_for('d4', $payload, $c);
-    my %pids = (nginx => join(',', children($nginx)), redis => $redis);
-    my @perf = map { spawn("perf-$_.log", 'perf', 'record', '-F', 999, '-g',
-        '-o', run_dir() . "/$_.perf", '-p', $pids{$_}) } sort keys %pids;
-
-    sleep 1;
+    my $perf = perf_start(nginx => [children($nginx)], redis => [$redis]);
     my $r = run_d4($payload, $c, $frames);
-    kill 'INT', @perf;
-    waitpid $_, 0 for @perf;
 
     printf "%d bytes, %d connections: %.0f frames/s\n", $payload, $c,
         $r->{fps};
 
-    perf_report($_) for sort keys %pids;
+    perf_stop($perf);
 }
 
 
-# By library, then by function; what has no name is one line per library.
-
-sub perf_report {
-    my ($name) = @_;
-    my $file = run_dir() . "/$name.perf";
-    my (%library, %function);
-
-    my $report = 'perf report --stdio -g none --no-children'
-        . " --sort dso,symbol -i $file 2>/dev/null";
-
-    for (`$report`) {
-        my ($percent, $dso, $sym) = /^\s*([\d.]+)%\s+(\S+)\s+\[.\]\s+(\S+)/
-            or next;
-        $library{$dso} += $percent;
-        $function{sprintf '%-24s %s', $dso, $sym =~ /^0x/ ? '-' : $sym}
-            += $percent;
-    }
-
-    for my $sum (\%library, \%function) {
-        my @names = sort { $sum->{$b} <=> $sum->{$a} } keys %$sum;
-        print "\n$name, percent of its own CPU:\n\n";
-        printf "%7.2f  %s\n", $sum->{$_}, $_ for @names[0 .. min(24, $#names)];
-    }
-}
-
-
-for my $file (qw(ngx_d4_module.so ngx_stream_d4_module.so t/d4load t/d4sink)) {
-    -e "$build/$file" or die "$build/$file: not built\n";
-}
-
+built($build, qw(ngx_d4_module.so ngx_stream_d4_module.so t/d4load t/d4sink));
 certificate();
 
 if ($ENV{PERF}) {
     profile_cell();
-    exit(@problems ? 1 : 0);
+    exit(problems() ? 1 : 0);
 }
 
 my $results = "$build/bench";
@@ -451,4 +397,4 @@ measure_idle($_) for @idle;
 my $report = report();
 write_file("$results/report.md", $report);
 print $report;
-exit(@problems ? 1 : 0);
+exit(problems() ? 1 : 0);

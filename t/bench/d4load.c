@@ -3,7 +3,8 @@
  */
 
 /*
- * Load generator: D4 frames over TLS 1.3 on many connections from one thread.
+ * Load generator: D4 frames over TLS 1.3, or with --plain over TCP, on many
+ * connections from one thread.
  *
  * Each connection is a sensor of its own, with the uuid
  * SSSSSSSS-0000-4000-8000-NNNNNNNNNNNN: --seed and the connection's number, in
@@ -13,6 +14,14 @@
  * server's end: the time counts until the server has eaten everything, not
  * until the last write.
  *
+ * With --stay, "begin=T" is printed when the clock starts, in seconds of
+ * CLOCK_MONOTONIC, and "sent=N" when all is sent; the connections stay until
+ * standard input ends.
+ *
+ * What is sent says lib/payload.h: with --lines and --pcap it is whole, though
+ * it takes some more frames.  "records" in the last line are lines or packets,
+ * "bytes" those of all payloads.
+ *
  * With --idle N, N connections send one frame each, then "ready=N" is printed,
  * they stay silent for --hold S seconds, and those still there are counted.
  *
@@ -21,28 +30,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "d4_header.h"
-#include "d4_hmac.h"
+#include "lib/options.h"
+#include "lib/payload.h"
 
 
-#define POOL_BYTES   (256 * 1024)      /* of frames per connection, or ... */
-#define POOL_FRAMES  4                 /* ... that many if they are large */
 #define CHUNK        65536             /* encrypted, then written, at once */
 #define WINDOW       64                /* handshakes at a time */
 #define EVENTS       256
@@ -52,7 +56,7 @@ typedef enum {
     HANDSHAKE = 0,
     READY,                             /* waiting for the others */
     SENDING,
-    SILENT,                            /* --idle: its frame is sent */
+    SILENT,                            /* --idle, --stay: all is sent */
     CLOSING,
     DONE
 } state_t;
@@ -63,67 +67,19 @@ typedef struct {
     state_t    state;
     uint32_t   events;                 /* that epoll watches for */
     SSL       *ssl;
-    BIO       *out;                    /* what TLS wants written */
+    BIO       *out;                    /* what is to be written */
     size_t     written;                /* of it */
-    uint8_t   *pool;                   /* frames, one behind the other */
-    size_t     pool_size;
-    size_t     pos;
-    uint64_t   left;                   /* bytes still to send */
+    payload_t  payload;
+    size_t     pos;                    /* in it */
 } conn_t;
 
 
-typedef struct {
-    const char   *host;
-    const char   *port;
-    const char   *key;
-    unsigned      connections;
-    unsigned      payload;
-    unsigned      type;
-    unsigned      seed;
-    unsigned      frames;              /* on all connections together */
-    unsigned      idle;
-    unsigned      hold;
-    unsigned      timeout;
-} options_t;
-
-
-static options_t         opt = {
-    .host = "127.0.0.1", .port = "4443", .key = "private key to change",
-    .connections = 1, .payload = 1460, .frames = 1000, .seed = 1,
-    .type = D4_TYPE_PASSIVEDNS, .hold = 5, .timeout = 120
-};
-
+static options_t         opt;
 static conn_t           *conns;
-static unsigned          opened, ready, sent, done, early, resets;
+static unsigned          opened, ready, sent, done, early, resets, told;
 static int               epfd;
 static SSL_CTX          *tls;
 static struct addrinfo  *address;
-
-
-__attribute__((noreturn, format(printf, 1, 2)))
-static void
-die(const char *fmt, ...)
-{
-    va_list  ap;
-
-    fputs("d4load: ", stderr);
-    va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
-    va_end(ap);
-    fputc('\n', stderr);
-    exit(2);
-}
-
-
-static double
-now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 
 static double
@@ -157,62 +113,26 @@ watch(conn_t *c, uint32_t events)
 }
 
 
-/* The connection's own frames, each with other text and signed. */
-
 static void
 build(conn_t *c, const d4_key_t *key)
 {
-    size_t        size, frames, i, n, count;
-    uint8_t      *p;
-    uint64_t      r;
-    unsigned      number;
-    d4_header_t   h;
+    payload_order_t  order;
 
-    number = c - conns;
-    size = D4_HEADER_SIZE + opt.payload;
+    memset(&order, 0, sizeof(payload_order_t));
 
-    frames = opt.frames / opt.connections
-             + (number < opt.frames % opt.connections);
-    c->left = frames * size;
+    order.kind = opt.pcap ? PAYLOAD_PCAP
+                          : opt.lines ? PAYLOAD_LINES : PAYLOAD_TEXT;
+    order.packet = opt.pcap;
+    order.size = opt.payload;
+    order.number = c - conns;
+    order.frames = opt.frames / opt.connections
+                   + (order.number < opt.frames % opt.connections);
+    order.key = key;
 
-    count = POOL_BYTES / size;
-    count = (count < POOL_FRAMES) ? POOL_FRAMES : count;
-    count = (count > frames) ? frames : count;
+    options_header(&opt, order.number, &order.header);
 
-    c->pool_size = count * size;
-    c->pool = malloc(c->pool_size + 1);
-    if (c->pool == NULL) {
-        die("no memory");
-    }
-
-    memset(&h, 0, sizeof(d4_header_t));
-    h.version = D4_VERSION;
-    h.type = opt.type;
-    h.timestamp = time(NULL);
-    h.size = opt.payload;
-    h.uuid[6] = 0x40;
-    h.uuid[8] = 0x80;
-
-    for (i = 0; i < 4; i++) {
-        h.uuid[3 - i] = opt.seed >> (8 * i);
-        h.uuid[15 - i] = number >> (8 * i);
-    }
-
-    r = 88172645463325252ull + number;
-
-    for (n = 0, p = c->pool; n < count; n++, p += size) {
-        d4_header_encode(p, &h);
-
-        for (i = 0; i < opt.payload; i++) {
-            r ^= r << 13;
-            r ^= r >> 7;
-            r ^= r << 17;
-            p[D4_HEADER_SIZE + i] = (i % 100 == 99 || i + 1 == opt.payload)
-                                    ? '\n' : ' ' + r % 95;
-        }
-
-        d4_hmac_frame(key, p, p + D4_HEADER_SIZE, opt.payload,
-                      p + D4_HMAC_OFFSET);
+    if (payload_build(&c->payload, &order) != 0) {
+        die("no memory, or a packet is more than all frames");
     }
 }
 
@@ -285,12 +205,12 @@ finish(conn_t *c, int reset)
 
     close(c->fd);
     SSL_free(c->ssl);
-    free(c->pool);
+    payload_free(&c->payload);
     c->state = DONE;
 }
 
 
-/* Writes what TLS has prepared: 1 all of it, 0 the socket is full, -1 gone. */
+/* Writes what was prepared: 1 all of it, 0 the socket is full, -1 gone. */
 
 static int
 flush_out(conn_t *c)
@@ -324,7 +244,11 @@ static void
 start_close(conn_t *c)
 {
     c->state = CLOSING;
-    SSL_shutdown(c->ssl);
+
+    if (!opt.plain) {
+        SSL_shutdown(c->ssl);
+    }
+
     watch(c, EPOLLIN|EPOLLOUT);
 }
 
@@ -337,13 +261,38 @@ start_sending(conn_t *c)
 }
 
 
+/* With --plain being connected is all. */
+
+static int
+handshake(conn_t *c)
+{
+    int        error;
+    socklen_t  len;
+
+    ERR_clear_error();
+
+    if (!opt.plain) {
+        return SSL_do_handshake(c->ssl);
+    }
+
+    len = sizeof(int);
+
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1
+        || error != 0)
+    {
+        die("connect: %s", strerror(error));
+    }
+
+    return 1;
+}
+
+
 static void
 on_handshake(conn_t *c)
 {
     int  rc;
 
-    ERR_clear_error();
-    rc = SSL_do_handshake(c->ssl);
+    rc = handshake(c);
 
     if (rc != 1 && SSL_get_error(c->ssl, rc) != SSL_ERROR_WANT_READ) {
         finish(c, 0);
@@ -383,7 +332,9 @@ on_handshake(conn_t *c)
 static void
 on_writable(conn_t *c)
 {
-    size_t  n;
+    int         rc;
+    size_t      n;
+    payload_t  *p;
 
     switch (flush_out(c)) {
 
@@ -401,8 +352,10 @@ on_writable(conn_t *c)
         return;
     }
 
-    if (c->left == 0) {
-        if (opt.idle) {
+    p = &c->payload;
+
+    if (p->left == 0) {
+        if (opt.idle || opt.stay) {
             c->state = SILENT;
             watch(c, EPOLLIN);
             sent++;
@@ -412,16 +365,20 @@ on_writable(conn_t *c)
         start_close(c);
 
     } else {
-        n = c->pool_size - c->pos;
+        n = p->size - c->pos;
         n = (n > CHUNK) ? CHUNK : n;
-        n = (n > c->left) ? c->left : n;
+        n = (n > p->left) ? p->left : n;
 
-        if (SSL_write(c->ssl, c->pool + c->pos, n) != (int) n) {
+        rc = opt.plain ? BIO_write(c->out, p->frames + c->pos, n)
+                       : SSL_write(c->ssl, p->frames + c->pos, n);
+
+        if (rc != (int) n) {
             die("SSL_write failed");
         }
 
-        c->pos = (c->pos + n) % c->pool_size;
-        c->left -= n;
+        c->pos += n;
+        c->pos = (c->pos == p->size) ? p->again : c->pos;
+        p->left -= n;
     }
 
     if (flush_out(c) == -1) {
@@ -439,7 +396,7 @@ on_readable(conn_t *c)
     char     buf[4096];
     ssize_t  rc;
 
-    if (!(SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN)) {
+    if (!opt.plain && !(SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN)) {
         ERR_clear_error();
         n = SSL_read(c->ssl, buf, sizeof(buf));
 
@@ -466,8 +423,25 @@ on_readable(conn_t *c)
     if (rc == 0) {
         finish(c, 0);
 
+    } else if (rc > 0) {
+        die("the server sent application data");
+
     } else if (rc == -1 && errno != EAGAIN) {
         finish(c, 1);
+    }
+}
+
+
+/* Standard input means nothing but its end. */
+
+static void
+on_input(void)
+{
+    char  buf[64];
+
+    if (read(STDIN_FILENO, buf, sizeof(buf)) <= 0) {
+        (void) epoll_ctl(epfd, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
+        told = 1;
     }
 }
 
@@ -494,6 +468,11 @@ run(const unsigned *counter, unsigned goal, double deadline)
         for (i = 0; i < n; i++) {
             c = events[i].data.ptr;
 
+            if (c == NULL) {
+                on_input();
+                continue;
+            }
+
             if (c->state == HANDSHAKE) {
                 on_handshake(c);
                 continue;
@@ -513,18 +492,69 @@ run(const unsigned *counter, unsigned goal, double deadline)
 }
 
 
+/* All have sent all of their own: until standard input ends. */
+
+static void
+stay(double deadline)
+{
+    unsigned            i;
+    struct epoll_event  ev;
+
+    if (run(&sent, opt.connections, deadline) != 0) {
+        die("%u of %u connections have sent all, %u ended early", sent,
+            opt.connections, early);
+    }
+
+    printf("sent=%u\n", sent);
+    fflush(stdout);
+
+    ev.events = EPOLLIN;
+    ev.data.ptr = NULL;
+
+    if (epoll_ctl(epfd, EPOLL_CTL_ADD, STDIN_FILENO, &ev) == -1) {
+        die("--stay wants a pipe as standard input");
+    }
+
+    (void) run(&told, 1, deadline);
+
+    for (i = 0; i < opt.connections; i++) {
+        if (conns[i].state == SILENT) {
+            start_close(&conns[i]);
+        }
+    }
+}
+
+
 static void
 load(double start, double deadline)
 {
     double    begin, seconds, used;
     unsigned  i;
+    uint64_t  frames, bytes, records;
 
     if (run(&ready, opt.connections, deadline) != 0) {
         die("%u of %u connections made", ready, opt.connections);
     }
 
+    frames = 0;
+    bytes = 0;
+    records = 0;
+
+    for (i = 0; i < opt.connections; i++) {
+        frames += conns[i].payload.count;
+        bytes += conns[i].payload.bytes;
+        records += conns[i].payload.records;
+    }
+
     used = cpu();
     begin = now();
+
+    if (opt.stay) {
+        printf("begin=%.6f frames=%llu bytes=%llu records=%llu\n", begin,
+               (unsigned long long) frames, (unsigned long long) bytes,
+               (unsigned long long) records);
+        fflush(stdout);
+    }
 
     for (i = 0; i < opt.connections; i++) {
         if (conns[i].state == READY) {
@@ -532,17 +562,22 @@ load(double start, double deadline)
         }
     }
 
+    if (opt.stay) {
+        stay(deadline);
+    }
+
     (void) run(&done, opt.connections, deadline);
 
     seconds = now() - begin;
     used = cpu() - used;
 
-    printf("seconds=%.6f frames=%u payload=%u connections=%u fps=%.0f "
+    printf("seconds=%.6f frames=%llu payload=%u connections=%u fps=%.0f "
            "mbps=%.3f cpu=%.3f handshakes=%.3f early=%u resets=%u "
-           "unfinished=%u\n", seconds, opt.frames, opt.payload,
-           opt.connections, opt.frames / seconds,
-           (double) opt.frames * opt.payload / seconds / 1e6, used,
-           begin - start, early, resets, opt.connections - done);
+           "unfinished=%u bytes=%llu records=%llu\n", seconds,
+           (unsigned long long) frames, opt.payload, opt.connections,
+           frames / seconds, bytes / seconds / 1e6, used, begin - start, early,
+           resets, opt.connections - done, (unsigned long long) bytes,
+           (unsigned long long) records);
 }
 
 
@@ -576,106 +611,18 @@ idle(double start, double deadline)
 
 
 static void
-usage(void)
-{
-    fputs("usage: d4load [--host H] [--port P] [--connections N] "
-          "[--payload BYTES]\n"
-          "              [--frames TOTAL] [--seed N] [--type N] [--key KEY]\n"
-          "              [--timeout S] [--idle N [--hold S]]\n", stderr);
-    exit(2);
-}
-
-
-static void
-options(int argc, char **argv)
-{
-    int             i, k;
-    char           *end;
-    unsigned long   n;
-
-    static const struct {
-        const char   *name;
-        const char  **text;
-        unsigned     *number;
-        unsigned      min;
-        unsigned      max;
-    } table[] = {
-        { "--host", &opt.host, NULL, 0, 0 },
-        { "--port", &opt.port, NULL, 0, 0 },
-        { "--key", &opt.key, NULL, 0, 0 },
-        { "--connections", NULL, &opt.connections, 1, 60000 },
-        { "--payload", NULL, &opt.payload, 0, 100000000 },
-        { "--frames", NULL, &opt.frames, 1, 2000000000 },
-        { "--seed", NULL, &opt.seed, 0, 0xffffffff },
-        { "--type", NULL, &opt.type, 0, 255 },
-        { "--timeout", NULL, &opt.timeout, 1, 86400 },
-        { "--hold", NULL, &opt.hold, 0, 86400 },
-        { "--idle", NULL, &opt.idle, 1, 60000 },
-        { NULL, NULL, NULL, 0, 0 }
-    };
-
-    for (i = 1; i < argc; i += 2) {
-
-        for (k = 0; table[k].name != NULL; k++) {
-            if (strcmp(argv[i], table[k].name) == 0) {
-                break;
-            }
-        }
-
-        if (table[k].name == NULL || i + 1 == argc) {
-            usage();
-        }
-
-        if (table[k].text != NULL) {
-            *table[k].text = argv[i + 1];
-            continue;
-        }
-
-        n = strtoul(argv[i + 1], &end, 10);
-
-        if (end == argv[i + 1] || *end != '\0' || n < table[k].min
-            || n > table[k].max)
-        {
-            die("%s takes a number from %u to %u", table[k].name,
-                table[k].min, table[k].max);
-        }
-
-        *table[k].number = n;
-    }
-
-    if (opt.idle > 0) {
-        opt.connections = opt.idle;
-        opt.frames = opt.idle;
-    }
-
-    if (opt.frames < opt.connections) {
-        die("fewer frames than connections");
-    }
-}
-
-
-static void
 setup(void)
 {
-    int              rc;
-    d4_key_t         key;
-    unsigned         i;
-    struct rlimit    lim;
-    struct addrinfo  hints;
+    d4_key_t       key;
+    unsigned       i;
+    struct rlimit  lim;
 
     if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
         lim.rlim_cur = lim.rlim_max;
         setrlimit(RLIMIT_NOFILE, &lim);
     }
 
-    memset(&hints, 0, sizeof(struct addrinfo));
-    hints.ai_socktype = SOCK_STREAM;
-
-    rc = getaddrinfo(opt.host, opt.port, &hints, &address);
-    if (rc != 0) {
-        die("%s: %s", opt.host, gai_strerror(rc));
-    }
-
+    address = options_address(&opt);
     tls = SSL_CTX_new(TLS_client_method());
     epfd = epoll_create1(EPOLL_CLOEXEC);
     conns = calloc(opt.connections, sizeof(conn_t));
@@ -704,7 +651,7 @@ main(int argc, char **argv)
 {
     double  start;
 
-    options(argc, argv);
+    options(&opt, argc, argv);
     setup();
 
     start = now();
