@@ -1,5 +1,6 @@
 # make modules   the nginx modules, for the nginx that is installed (nginx-dev)
 # make client    the sensor client, build/d4
+# make sensors   the passive DNS sensor, build/d4-pdns
 # make install   copies the modules to nginx's directory of modules
 # make run       an instance of its own under run/, shown at work
 # make stop      stops that instance; its data stays
@@ -12,13 +13,15 @@
 # NGINX_SRC=DIR   builds for the nginx whose full sources are in DIR, with
 #                 NGINX_FLAGS=... as that nginx was configured
 # SANITIZE=1      builds with AddressSanitizer and UBSan, under build/asan
-# DESTDIR=, modulesdir=, bindir=   where install and install-client copy to
+# DESTDIR=, modulesdir=, bindir=   where install, install-client and
+#                 install-sensors copy to
 
 SHELL = /bin/bash
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all modules test-modules client unit tools fuzz install \
-        install-client run stop test bench deps clean help FORCE
+.PHONY: all modules test-modules client sensors unit tools fuzz install \
+        install-client install-sensors run stop test bench deps clean help \
+        FORCE
 
 all: modules client
 
@@ -31,13 +34,16 @@ help:
 BUILD_PACKAGES = gcc libc6-dev libhiredis-dev libssl-dev uuid-dev \
                  libjansson-dev zlib1g-dev nginx libnginx-mod-stream \
                  $(if $(NGINX_SRC),,nginx-dev)
+SENSOR_PACKAGES = libpcap-dev libldns-dev libfstrm-dev
 RUN_PACKAGES   = redis-server openssl tcpdump curl
 TEST_PACKAGES  = libcmocka-dev clang libclang-rt-dev perl \
                  libio-socket-ssl-perl gcc-s390x-linux-gnu \
-                 libc6-dev-s390x-cross qemu-user dnscap nsd ldnsutils
+                 libc6-dev-s390x-cross qemu-user dnscap nsd ldnsutils unbound \
+                 bind9-dnsutils fstrm-bin iproute2
 
 deps:
-	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
+	@conf/deps.sh $(BUILD_PACKAGES) $(SENSOR_PACKAGES) $(RUN_PACKAGES) \
+	    $(TEST_PACKAGES)
 
 
 # Where things are built, and how
@@ -112,9 +118,22 @@ modules test-modules: $(B)/nginx/Makefile
 
 PROTOCOL := $(wildcard ngx_d4_module/protocol/*.c ngx_d4_module/storage/*.c)
 SENSOR   := $(wildcard sensor/*.c)
+PDNS_SENSOR := $(wildcard sensor/pdns/*.c)
 UNIT     := $(wildcard t/unit/test_*.c)
 TOOLS    := $(wildcard t/tools/*.c t/bench/*.c)
 FUZZ     := $(wildcard t/fuzz/*.c)
+
+# the sensors are built where their libraries are
+have_pdns_sensor := $(shell \
+    printf '\#include <%s>\n' pcap.h ldns/ldns.h fstrm.h \
+        | $(CC) $(CFLAGS) -E -o /dev/null - 2>/dev/null && echo yes)
+
+ifeq ($(have_pdns_sensor),yes)
+all: sensors
+else
+UNIT     := $(filter-out t/unit/test_pdns_sensor_%,$(UNIT))
+FUZZ     := $(filter-out t/fuzz/fuzz_pdns_sensor.c,$(FUZZ))
+endif
 
 unit_programs = $(UNIT:t/unit/%.c=$(B)/t/unit/%)
 tool_programs = $(addprefix $(B)/t/,$(notdir $(TOOLS:.c=)))
@@ -123,12 +142,13 @@ fuzz_programs = $(FUZZ:t/fuzz/%.c=build/t/fuzz/%)
 objects = $(patsubst %.c,$(B)/c/%.o,$(1))
 
 client: $(B)/d4
+sensors: $(B)/d4-pdns
 unit: $(unit_programs)
 tools: $(tool_programs)
 fuzz: $(fuzz_programs)
 
 # nothing to say when they are up to date
-client unit tools fuzz:
+client sensors unit tools fuzz:
 	@:
 
 $(B)/c/%.o: %.c Makefile
@@ -139,12 +159,24 @@ $(B)/c/%.o: %.c Makefile
 $(B)/libprotocol.a: $(call objects,$(PROTOCOL))
 $(B)/libsensor.a: $(call objects,$(filter-out sensor/d4.c,$(SENSOR)))
 
+$(B)/libpdnssensor.a: $(call objects,$(filter-out sensor/pdns/d4_pdns.c,$(PDNS_SENSOR)))
+
 $(B)/lib%.a:
 	$(Q)rm -f $@ && $(AR) rc $@ $^
 
 $(B)/d4: $(call objects,sensor/d4.c) $(B)/libsensor.a $(B)/libprotocol.a
 	@echo "  ld $@"
 	$(Q)$(CC) $(LD_FLAGS) -o $@ $^ -lssl -lcrypto -luuid
+
+$(B)/d4-pdns: $(call objects,sensor/pdns/d4_pdns.c) $(B)/libpdnssensor.a
+	@echo "  ld $@"
+	$(Q)$(CC) $(LD_FLAGS) -o $@ $^ -lpcap -lldns -lfstrm
+
+$(B)/t/unit/test_pdns_sensor_%: $(B)/c/t/unit/test_pdns_sensor_%.o \
+        $(B)/libpdnssensor.a
+	@mkdir -p $(@D)
+	@echo "  ld $@"
+	$(Q)$(CC) $(LD_FLAGS) -o $@ $^ -lcmocka -lldns -lfstrm
 
 $(B)/t/unit/%: $(B)/c/t/unit/%.o $(B)/libsensor.a $(B)/libprotocol.a
 	@mkdir -p $(@D)
@@ -173,6 +205,14 @@ build/t/fuzz/%: t/fuzz/%.c $(PROTOCOL) $(HEADERS) $(wildcard t/unit/*.h) \
 	    -I. -Ingx_d4_module -Ingx_d4_module/protocol \
 	    -Ingx_d4_module/storage -o $@ $< $(PROTOCOL) -lcrypto -ljansson -lz
 
+build/t/fuzz/fuzz_pdns_sensor: t/fuzz/fuzz_pdns_sensor.c $(PDNS_SENSOR) \
+        $(wildcard sensor/pdns/*.h) Makefile
+	@mkdir -p $(@D)
+	@echo "  clang $@"
+	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=undefined -Wall -Wextra -Werror -o $@ $< \
+	    $(filter-out %/d4_pdns.c %/pds_capture.c,$(PDNS_SENSOR)) -lldns -lfstrm
+
 .SECONDARY:
 -include $(shell find $(B)/c -name '*.d' 2>/dev/null)
 
@@ -199,12 +239,17 @@ install-client: client
 	$(Q)install -m 755 $(B)/d4 $(DESTDIR)$(bindir)/d4
 	@echo "  $(DESTDIR)$(bindir)/d4"
 
+install-sensors: sensors
+	$(Q)mkdir -p $(DESTDIR)$(bindir)
+	$(Q)install -m 755 $(B)/d4-pdns $(DESTDIR)$(bindir)/d4-pdns
+	@echo "  $(DESTDIR)$(bindir)/d4-pdns"
+
 
 # The embedded instance
 
 run:
-	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES)
-	@$(MAKE) --no-print-directory modules client
+	@conf/deps.sh $(BUILD_PACKAGES) $(SENSOR_PACKAGES) $(RUN_PACKAGES)
+	@$(MAKE) --no-print-directory modules client sensors
 	@conf/embedded.sh start
 
 stop:
@@ -214,9 +259,12 @@ stop:
 # Tests and figures
 
 test:
-	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
-	@$(MAKE) --no-print-directory modules test-modules client unit tools fuzz
-	@$(MAKE) --no-print-directory SANITIZE=1 modules test-modules client unit
+	@conf/deps.sh $(BUILD_PACKAGES) $(SENSOR_PACKAGES) $(RUN_PACKAGES) \
+	    $(TEST_PACKAGES)
+	@$(MAKE) --no-print-directory modules test-modules client sensors unit \
+	    tools fuzz
+	@$(MAKE) --no-print-directory SANITIZE=1 modules test-modules client \
+	    sensors unit
 	@LONG=$(LONG) t/run.sh
 
 bench:
