@@ -2,8 +2,8 @@
 #
 # cross.sh
 #
-# Proves that the sensor client and the protocol do not depend on the byte
-# order of the machine: builds them and their unit tests for s390x, Debian's
+# Proves that the sensors and the protocol do not depend on the byte order of
+# the machine: builds them and their unit tests for s390x, Debian's
 # big-endian architecture, and runs them under emulation.  Speaks TAP.
 #
 # Needs gcc-s390x-linux-gnu, libc6-dev-s390x-cross and qemu-user.  The few
@@ -16,7 +16,8 @@ cd "$(dirname "$0")/.."
 arch=s390x
 triplet=$arch-linux-gnu
 packages="libssl-dev libssl3 uuid-dev libuuid1 libcmocka-dev libcmocka0
-    libjansson-dev libjansson4 zlib1g-dev zlib1g"
+    libjansson-dev libjansson4 zlib1g-dev zlib1g libldns-dev libldns3
+    libfstrm-dev libfstrm0"
 
 top=$PWD/build/cross
 root=$top/root
@@ -102,12 +103,29 @@ compile() {
     local source object
 
     objects=()
+    pdns=()
 
-    for source in ngx_d4_module/{protocol,storage}/*.c sensor/*.c; do
+    # but for what captures: that is libpcap's
+    for source in ngx_d4_module/{protocol,storage}/*.c sensor/{,pdns/}*.c; do
+        [ -e "$source" ] || continue
         object=$top/o/${source%.c}.o
         mkdir -p "$(dirname "$object")"
+
+        case $source in
+        */d4_pdns.c | */pds_capture.c)
+            continue
+            ;;
+        sensor/pdns/*)
+            pdns+=("$object")
+            ;;
+        sensor/d4.c)
+            ;;
+        *)
+            objects+=("$object")
+            ;;
+        esac
+
         $triplet-gcc "${cflags[@]}" -c -o "$object" "$source" || return 1
-        [ "$source" = sensor/d4.c ] || objects+=("$object")
     done
 
     $triplet-gcc -L"$lib" -o "$top/d4.$arch" "$top/o/sensor/d4.o" \
@@ -131,8 +149,17 @@ file_is_big_endian() {
 
 
 unit() {
+    local with=("${objects[@]}" -lssl -lcrypto -luuid -ljansson -lz)
+
+    case $1 in
+    test_pdns_sensor_*)
+        # the linker need not find what libldns is linked with
+        with=("${pdns[@]}" -lldns -lfstrm -Wl,--allow-shlib-undefined)
+        ;;
+    esac
+
     $triplet-gcc "${cflags[@]}" -L"$lib" -o "$top/$1" "t/unit/$1.c" \
-        "${objects[@]}" -lcmocka -lssl -lcrypto -luuid -ljansson -lz || return 1
+        "${with[@]}" -lcmocka || return 1
 
     timeout 120 qemu-$arch -L /usr/$triplet -E LD_LIBRARY_PATH="$lib" \
         -E CMOCKA_MESSAGE_OUTPUT=TAP "$top/$1"
@@ -149,6 +176,7 @@ cflags=(-std=gnu11 -O2 -DNOMEM_POSSIBLE=0 -Wall -Wextra -Werror -I. -Ingx_d4_mod
         -Ingx_d4_module/protocol -Ingx_d4_module/storage -Isensor
         -isystem "$root/usr/include" -isystem "$root/usr/include/$triplet")
 objects=()
+pdns=()
 
 check "the cross compiler and the emulator are there" tools || finish
 check "libraries for $arch" fetch || finish
