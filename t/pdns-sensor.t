@@ -522,6 +522,22 @@ sub at { return join(' ', map { "$_->{time} $_->{ttl} $_->{count}" } @_) }
 }
 
 
+# a pipe that says nothing, or no more: a signal ends waiting for it
+
+for my $part (0, 10, 24, 60, -1) {
+    my $bytes = D4::Proc::slurp("$dir/cache.pcap");
+    pipe(my $read, my $write) or die "pipe: $!";
+    syswrite($write, substr($bytes, 0, $part < 0 ? length $bytes : $part));
+
+    my $s = sensor($dir, ['-r', '-'], in => "/proc/$$/fd/" . fileno($read));
+    poll_until(5, sub { D4::Proc::slurp("/proc/$s->{pid}/wchan")
+                        =~ /pipe_|anon_pipe/ });
+    is($s->stop, 0, "a pipe after $part bytes: exit code");
+    is(scalar(() = lines($s->out)), $part < 0 ? 2 : 0, 'lines');
+    is(scalar(() = $s->err =~ /\n/g), 1, 'statistics and nothing else');
+}
+
+
 # files that are none, and options that are wrong
 
 sub refused {

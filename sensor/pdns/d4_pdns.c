@@ -349,8 +349,16 @@ pds_file(pds_program_t *p, const char *name)
         ungetc(c, file);
     }
 
+    if (pds_signal_stop) {
+        fclose(file);
+        return;
+    }
+
     if (pds_capture_file(&capture, name, file, &p->options) != 0) {
-        p->failed = 1;
+        if (!pds_signal_stop) {
+            p->failed = 1;
+        }
+
         return;
     }
 

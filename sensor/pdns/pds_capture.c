@@ -94,7 +94,10 @@ pds_capture_file(pds_capture_t *c, const char *name, FILE *file,
     c->pcap = pcap_fopen_offline(file, error);
 
     if (c->pcap == NULL) {
-        pds_log("%s: %s", name, error);
+        if (!pds_signal_stop) {
+            pds_log("%s: %s", name, error);
+        }
+
         fclose(file);
         return -1;
     }

@@ -37,7 +37,7 @@ typedef struct {
 int pds_capture_interface(pds_capture_t *c, const char *name,
     const pds_options_t *o);
 
-/* Closes the file in any case. */
+/* Closes the file in any case; a signal to stop is an error, not reported. */
 int pds_capture_file(pds_capture_t *c, const char *name, FILE *file,
     const pds_options_t *o);
 
