@@ -193,6 +193,9 @@ d4_ipfix_take(d4_units_t *u, const uint8_t *p, size_t *len)
     size_t       off, size, found;
     d4_ipfix_t  *d = (d4_ipfix_t *) u;
 
+    found = 0;
+    size = 0;
+
     for (off = 0; off < *len; off += size) {
 
         (void) d4_ipfix_message(*len, p + off, *len - off, &size, &found);
