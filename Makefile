@@ -68,7 +68,7 @@ JOBS  = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 C_FLAGS  = -std=gnu11 $(OPTIMIZE) $(SAN) -Wall -Wextra -Werror \
            -I. -Ingx_d4_module -Ingx_d4_module/protocol \
-           -Ingx_d4_module/storage -Isensor $(CFLAGS)
+           -Ingx_d4_module/storage -Ilookup/pdns -Isensor $(CFLAGS)
 LD_FLAGS = -Wl,-z,relro -Wl,-z,now $(SAN) $(LDFLAGS)
 
 
@@ -76,10 +76,10 @@ LD_FLAGS = -Wl,-z,relro -Wl,-z,now $(SAN) $(LDFLAGS)
 # directory of links to nginx's sources, because configure writes where it is,
 # which an ordinary user may not do there.
 
-MODULES  = ngx_d4_module.so ngx_stream_d4_module.so
+MODULES  = ngx_d4_module.so ngx_stream_d4_module.so ngx_http_pdns_module.so
 TEST_MODULES = $(patsubst t/modules/%,ngx_d4_test_%_module.so, \
                  $(wildcard t/modules/*))
-HEADERS  = $(wildcard ngx_d4_module/*.h ngx_d4_module/*/*.h)
+HEADERS  = $(wildcard ngx_d4_module/*.h ngx_d4_module/*/*.h lookup/*/*.h)
 
 # when this changes, everything is configured again
 $(B)/nginx/inputs: FORCE
@@ -88,7 +88,7 @@ $(B)/nginx/inputs: FORCE
 	   [ -n "$(NGINX_SRC)" ] || dpkg-query -W nginx-dev 2>&1; \
 	   echo "$(CC) $(SAN) $(CFLAGS) $(LDFLAGS)"; \
 	   echo "$(HEADERS) $(wildcard ngx_d4_module/*.c ngx_d4_module/*/*.c)"; \
-	   echo "$(TEST_MODULES)"; \
+	   echo "$(TEST_MODULES) $(wildcard lookup/*/*.c)"; \
 	} > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
@@ -117,6 +117,7 @@ modules test-modules: $(B)/nginx/Makefile
 # Plain C: the client, test programs, tools
 
 PROTOCOL := $(wildcard ngx_d4_module/protocol/*.c ngx_d4_module/storage/*.c)
+PDNS     := $(wildcard lookup/pdns/pdns_*.c)
 SENSOR   := $(wildcard sensor/*.c)
 PDNS_SENSOR := $(wildcard sensor/pdns/*.c)
 UNIT     := $(wildcard t/unit/test_*.c)
@@ -157,6 +158,7 @@ $(B)/c/%.o: %.c Makefile
 	$(Q)$(CC) $(C_FLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/libprotocol.a: $(call objects,$(PROTOCOL))
+$(B)/libpdns.a: $(call objects,$(PDNS))
 $(B)/libsensor.a: $(call objects,$(filter-out sensor/d4.c,$(SENSOR)))
 
 $(B)/libpdnssensor.a: $(call objects,$(filter-out sensor/pdns/d4_pdns.c,$(PDNS_SENSOR)))
@@ -178,14 +180,15 @@ $(B)/t/unit/test_pdns_sensor_%: $(B)/c/t/unit/test_pdns_sensor_%.o \
 	@echo "  ld $@"
 	$(Q)$(CC) $(LD_FLAGS) -o $@ $^ -lcmocka -lldns -lfstrm
 
-$(B)/t/unit/%: $(B)/c/t/unit/%.o $(B)/libsensor.a $(B)/libprotocol.a
+$(B)/t/unit/%: $(B)/c/t/unit/%.o $(B)/libsensor.a $(B)/libpdns.a \
+               $(B)/libprotocol.a
 	@mkdir -p $(@D)
 	@echo "  ld $@"
 	$(Q)$(CC) $(LD_FLAGS) -o $@ $^ -lcmocka -lssl -lcrypto -luuid -ljansson \
 	    -lz
 
 define tool
-$(B)/t/$(notdir $(1)): $(B)/c/$(1).o $(B)/libprotocol.a
+$(B)/t/$(notdir $(1)): $(B)/c/$(1).o $(B)/libpdns.a $(B)/libprotocol.a
 	@mkdir -p $$(@D)
 	@echo "  ld $$@"
 	$(Q)$$(CC) $$(LD_FLAGS) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) \
@@ -196,14 +199,15 @@ $(foreach source,$(TOOLS:.c=),$(eval $(call tool,$(source))))
 
 $(B)/t/d4load $(B)/t/d4ping: $(call objects,$(wildcard t/bench/lib/*.c))
 
-build/t/fuzz/%: t/fuzz/%.c $(PROTOCOL) $(HEADERS) $(wildcard t/unit/*.h) \
-                Makefile
+build/t/fuzz/%: t/fuzz/%.c $(PROTOCOL) $(PDNS) $(HEADERS) \
+                $(wildcard t/unit/*.h) Makefile
 	@mkdir -p $(@D)
 	@echo "  clang $@"
 	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined -Wall -Wextra -Werror \
 	    -I. -Ingx_d4_module -Ingx_d4_module/protocol \
-	    -Ingx_d4_module/storage -o $@ $< $(PROTOCOL) -lcrypto -ljansson -lz
+	    -Ingx_d4_module/storage -Ilookup/pdns -o $@ $< $(PROTOCOL) \
+	    $(if $(findstring pdns,$@),$(PDNS)) -lcrypto -ljansson -lz
 
 build/t/fuzz/fuzz_pdns_sensor: t/fuzz/fuzz_pdns_sensor.c $(PDNS_SENSOR) \
         $(wildcard sensor/pdns/*.h) Makefile

@@ -70,6 +70,7 @@ typedef struct {
     time_t                   queue_unread;
     ngx_thread_pool_t       *data_pool;
     ngx_thread_pool_t       *compress_pool;
+    unsigned                 lookup:1; /* no sensors, only lookups */
 } ngx_d4_conf_t;
 
 

@@ -328,7 +328,7 @@ ngx_d4_init_process(ngx_cycle_t *cycle)
 
     conf = ngx_d4_get_conf(cycle);
 
-    if (conf->zone == NULL
+    if (conf->zone == NULL || conf->lookup
         || (ngx_process != NGX_PROCESS_WORKER
             && ngx_process != NGX_PROCESS_SINGLE))
     {
@@ -602,7 +602,7 @@ ngx_d4_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         NGX_D4_REDIS_METADATA, NGX_D4_REDIS_STREAMS
     };
 
-    if (dcf->zone) {
+    if (dcf->zone || dcf->lookup) {
         return "is duplicate";
     }
 
@@ -616,6 +616,16 @@ ngx_d4_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (rv != NGX_CONF_OK) {
         return rv;
+    }
+
+    /* a server of lookups alone has no sensors, and needs nothing for them */
+
+    if (dcf->redis[NGX_D4_REDIS_METADATA].sockaddr == NULL
+        && dcf->redis[NGX_D4_REDIS_STREAMS].sockaddr == NULL
+        && dcf->redis[NGX_D4_REDIS_PDNS].sockaddr != NULL)
+    {
+        dcf->lookup = 1;
+        return NGX_CONF_OK;
     }
 
     if (dcf->zone == NULL) {

@@ -187,7 +187,19 @@ ngx_d4_redis_blocks(ngx_d4_redis_t *rd, d4_blocks_t *blocks,
         return NGX_DECLINED;
     }
 
-    return ngx_d4_redis_send_blocks(rd, blocks, nreplies, handler, data);
+    return ngx_d4_redis_send_blocks(rd, blocks, nreplies, 0, handler, data);
+}
+
+
+ngx_int_t
+ngx_d4_redis_each(ngx_d4_redis_t *rd, d4_blocks_t *blocks,
+    ngx_uint_t nreplies, ngx_d4_reply_pt handler, void *data)
+{
+    if (!ngx_d4_redis_ready(rd)) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_d4_redis_send_blocks(rd, blocks, nreplies, 1, handler, data);
 }
 
 

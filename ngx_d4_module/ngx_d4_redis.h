@@ -29,7 +29,9 @@
 #define NGX_D4_REDIS_QUEUES    2
 #define NGX_D4_REDIS_CACHE     3
 #define NGX_D4_REDIS_STREAMS   4
-#define NGX_D4_REDIS_ROLES     5
+#define NGX_D4_REDIS_PDNS      5
+#define NGX_D4_REDIS_PDNS_LEGACY  6
+#define NGX_D4_REDIS_ROLES     7
 
 
 typedef struct {                       /* one "redis" directive */
@@ -40,6 +42,8 @@ typedef struct {                       /* one "redis" directive */
     ngx_str_t                user;
     ngx_str_t                password;
     ngx_uint_t               db;
+    unsigned                 any:1;    /* of any version, role and policy:
+                                          it is only read */
 } ngx_d4_redis_conf_t;
 
 
@@ -104,6 +108,13 @@ ngx_int_t ngx_d4_redis_command(ngx_d4_redis_t *rd, ngx_uint_t argc,
  * as they are until the handler was called.
  */
 ngx_int_t ngx_d4_redis_blocks(ngx_d4_redis_t *rd, d4_blocks_t *blocks,
+    ngx_uint_t nreplies, ngx_d4_reply_pt handler, void *data);
+
+/*
+ * The same, but the handler is called for each of the replies in their order,
+ * and once with NULL when the connection was lost before the last.
+ */
+ngx_int_t ngx_d4_redis_each(ngx_d4_redis_t *rd, d4_blocks_t *blocks,
     ngx_uint_t nreplies, ngx_d4_reply_pt handler, void *data);
 
 /*

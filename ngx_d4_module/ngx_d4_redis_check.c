@@ -173,7 +173,16 @@ ngx_d4_redis_info_handler(void *data, redisReply *reply)
 static void
 ngx_d4_redis_verdict(ngx_d4_redis_t *rd, d4_info_t *info)
 {
-    switch (d4_info_check(info)) {
+    d4_info_verdict_t  verdict;
+
+    verdict = d4_info_check(info);
+
+    if (rd->conf->any && verdict != D4_INFO_LOADING) {
+        ngx_d4_redis_up(rd);
+        return;
+    }
+
+    switch (verdict) {
 
     case D4_INFO_USABLE:
         break;

@@ -26,7 +26,9 @@ static ngx_str_t  ngx_d4_redis_roles[] = {
     ngx_string("users"),
     ngx_string("queues"),
     ngx_string("cache"),
-    ngx_string("streams")
+    ngx_string("streams"),
+    ngx_string("pdns"),
+    ngx_string("pdns_legacy")
 };
 
 
@@ -54,8 +56,9 @@ ngx_d4_redis_directive(ngx_conf_t *cf, ngx_d4_redis_conf_t *redis)
     if (i == NGX_D4_REDIS_ROLES) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "unknown redis role \"%V\", it must be "
-                           "\"metadata\", \"users\", \"queues\", \"cache\" "
-                           "or \"streams\"", &value[1]);
+                           "\"metadata\", \"users\", \"queues\", "
+                           "\"cache\", \"streams\", \"pdns\" or "
+                           "\"pdns_legacy\"", &value[1]);
         return NGX_CONF_ERROR;
     }
 
@@ -68,6 +71,7 @@ ngx_d4_redis_directive(ngx_conf_t *cf, ngx_d4_redis_conf_t *redis)
     }
 
     rc->role = ngx_d4_redis_roles[i];
+    rc->any = (i == NGX_D4_REDIS_PDNS_LEGACY);
 
     if (ngx_d4_redis_address(cf, rc, &value[2]) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;

@@ -52,6 +52,7 @@ typedef struct {
     void                     *data;
     ngx_uint_t                nreplies; /* still to come */
     uint64_t                  end;      /* its last byte in the output */
+    unsigned                  each:1;   /* handler sees every reply */
 } ngx_d4_redis_request_t;
 
 
@@ -125,7 +126,7 @@ void ngx_d4_redis_log(ngx_d4_redis_t *rd, ngx_uint_t level, ngx_err_t err,
 ngx_int_t ngx_d4_redis_send(ngx_d4_redis_t *rd, ngx_uint_t argc,
     ngx_str_t *argv, ngx_d4_reply_pt handler, void *data);
 ngx_int_t ngx_d4_redis_send_blocks(ngx_d4_redis_t *rd, d4_blocks_t *blocks,
-    ngx_uint_t nreplies, ngx_d4_reply_pt handler, void *data);
+    ngx_uint_t nreplies, ngx_uint_t each, ngx_d4_reply_pt handler, void *data);
 
 /*
  * Writes what the socket takes.  NGX_ERROR: the connection is broken, and

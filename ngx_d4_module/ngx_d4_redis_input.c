@@ -173,7 +173,7 @@ ngx_d4_redis_skip(ngx_d4_redis_t *rd, u_char *p, u_char *last)
     q = ngx_queue_head(&rd->requests);
     r = ngx_queue_data(q, ngx_d4_redis_request_t, queue);
 
-    while (r->nreplies > 1) {
+    while (r->nreplies > 1 && !r->each) {
 
         if (last - p >= 9 && ngx_memcmp(p, "+QUEUED\r\n", 9) == 0) {
             p += 9;
@@ -220,6 +220,12 @@ ngx_d4_redis_reply(ngx_d4_redis_t *rd, redisReply *reply)
     }
 
     r->nreplies--;
+
+    if (r->each) {
+        r->handler(r->data, reply);
+        freeReplyObject(reply);
+        return;
+    }
 
     if (reply->type == REDIS_REPLY_ERROR && rd->cause == NULL) {
         rd->cause = reply;

@@ -68,7 +68,7 @@ ngx_d4_redis_send(ngx_d4_redis_t *rd, ngx_uint_t argc, ngx_str_t *argv,
 
 ngx_int_t
 ngx_d4_redis_send_blocks(ngx_d4_redis_t *rd, d4_blocks_t *blocks,
-    ngx_uint_t nreplies, ngx_d4_reply_pt handler, void *data)
+    ngx_uint_t nreplies, ngx_uint_t each, ngx_d4_reply_pt handler, void *data)
 {
     ngx_d4_redis_piece_t    *piece;
     ngx_d4_redis_request_t  *r;
@@ -81,6 +81,8 @@ ngx_d4_redis_send_blocks(ngx_d4_redis_t *rd, d4_blocks_t *blocks,
     if (r == NULL) {
         return NGX_ERROR;
     }
+
+    r->each = each;
 
     piece = ngx_alloc(sizeof(ngx_d4_redis_piece_t), rd->log);
     if (piece == NULL) {
@@ -115,6 +117,7 @@ ngx_d4_redis_request(ngx_d4_redis_t *rd, ngx_uint_t nreplies,
     r->handler = handler;
     r->data = data;
     r->nreplies = nreplies;
+    r->each = 0;
 
     return r;
 }

@@ -387,7 +387,18 @@ ngx_stream_d4_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_stream_d4_init_module(ngx_cycle_t *cycle)
 {
-    if (ngx_stream_d4_enabled && ngx_d4_get_conf(cycle)->zone == NULL) {
+    ngx_d4_conf_t  *conf;
+
+    conf = ngx_d4_get_conf(cycle);
+
+    if (ngx_stream_d4_enabled && conf->lookup) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "\"d4 on\" in a stream server needs \"redis metadata\" "
+                      "and \"redis streams\" in the \"d4\" block");
+        return NGX_ERROR;
+    }
+
+    if (ngx_stream_d4_enabled && conf->zone == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                       "\"d4 on\" in a stream server needs the \"d4\" block");
         return NGX_ERROR;

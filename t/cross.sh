@@ -106,8 +106,8 @@ compile() {
     pdns=()
 
     # but for what captures: that is libpcap's
-    for source in ngx_d4_module/{protocol,storage}/*.c sensor/{,pdns/}*.c; do
-        [ -e "$source" ] || continue
+    for source in ngx_d4_module/{protocol,storage}/*.c sensor/{,pdns/}*.c \
+        lookup/pdns/pdns_*.c; do
         object=$top/o/${source%.c}.o
         mkdir -p "$(dirname "$object")"
 
@@ -173,7 +173,8 @@ client() {
 
 # an emulated process cannot be short of memory
 cflags=(-std=gnu11 -O2 -DNOMEM_POSSIBLE=0 -Wall -Wextra -Werror -I. -Ingx_d4_module
-        -Ingx_d4_module/protocol -Ingx_d4_module/storage -Isensor
+        -Ingx_d4_module/protocol -Ingx_d4_module/storage -Ilookup/pdns
+        -Isensor
         -isystem "$root/usr/include" -isystem "$root/usr/include/$triplet")
 objects=()
 pdns=()

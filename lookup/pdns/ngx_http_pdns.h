@@ -1,0 +1,401 @@
+
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
+/*
+ * Passive DNS over HTTP: what the files of the module share.
+ *
+ * ngx_http_pdns_module.c   directives, life of a worker, which handler
+ * ngx_http_pdns_request.c  from a URI to what is asked for
+ * ngx_http_pdns_lookup.c   a lookup from its start to its end
+ * ngx_http_pdns_walk.c     the keys that a wildcard or a network stands for
+ * ngx_http_pdns_read.c     the records of keys
+ * ngx_http_pdns_detail.c   what is not known of them yet
+ * ngx_http_pdns_output.c   the answer, at the client's pace
+ * ngx_http_pdns_reply.c    short answers: errors, info
+ * ngx_http_pdns_pipe.c     pipelines of commands to the store
+ * ngx_http_pdns_store.c    the writer of a worker
+ * ngx_http_pdns_ingest.c   records that are posted
+ * ngx_http_pdns_queue.c    records from queues
+ * ngx_http_pdns_bulk.c     a lookup for each of many values
+ */
+
+
+#ifndef _NGX_HTTP_PDNS_H_INCLUDED_
+#define _NGX_HTTP_PDNS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_d4.h"
+#include "ngx_d4_consume.h"
+#include "pdns_batch.h"
+#include "pdns_cof.h"
+#include "pdns_cursor.h"
+#include "pdns_extra.h"
+#include "pdns_json.h"
+#include "pdns_line.h"
+#include "pdns_query.h"
+
+
+#pragma GCC visibility push(hidden)
+
+
+#define NGX_HTTP_PDNS_LEAVES   64      /* keys read in one pipeline */
+#define NGX_HTTP_PDNS_CHUNK    1000    /* records of a large key in one */
+
+
+typedef struct {
+    ngx_array_t               *queues;    /* of ngx_str_t: keys */
+    ngx_array_t               *excludes;  /* of ngx_str_t: substrings */
+    ngx_array_t               *only;      /* of ngx_uint_t: types kept */
+    ngx_flag_t                 right;
+    size_t                     memory;    /* of batches not yet written */
+    ngx_msec_t                 flush;
+    ngx_uint_t                 used;      /* "pdns on" stands somewhere */
+} ngx_http_pdns_main_conf_t;
+
+
+typedef struct {
+    ngx_flag_t                 enable;
+    ngx_flag_t                 ingest;
+    ngx_uint_t                 limit;
+    ngx_uint_t                 bulk;
+    size_t                     buffer;
+    ngx_str_t                  origin;
+} ngx_http_pdns_loc_conf_t;
+
+
+/* A pipeline of commands, and who wants the replies. */
+
+typedef struct ngx_http_pdns_pipe_s  ngx_http_pdns_pipe_t;
+
+typedef void (*ngx_http_pdns_reply_pt)(void *data, ngx_uint_t i,
+    redisReply *reply);
+
+/* ok 0: the connection was lost, or an error was among the replies. */
+typedef void (*ngx_http_pdns_done_pt)(void *data, ngx_uint_t ok);
+
+struct ngx_http_pdns_pipe_s {
+    pdns_resp_t                w;
+    d4_blocks_t                blocks;
+    ngx_uint_t                 replies;
+    ngx_uint_t                 got;
+    ngx_http_pdns_reply_pt     reply;
+    ngx_http_pdns_done_pt      done;
+    void                      *data;      /* NULL: nobody any more */
+    unsigned                   failed:1;
+};
+
+
+/* The connections of a worker. */
+
+typedef struct {
+    ngx_d4_redis_t            *lookup;
+    ngx_d4_redis_t            *store;
+    d4_pool_t                  pool;
+    ngx_http_pdns_main_conf_t *conf;
+    ngx_log_t                 *log;
+} ngx_http_pdns_worker_t;
+
+extern ngx_http_pdns_worker_t  ngx_http_pdns_worker;
+extern ngx_module_t            ngx_http_pdns_module;
+
+
+ngx_http_pdns_pipe_t *ngx_http_pdns_pipe(void);
+
+/*
+ * Sends what was written to pipe->w; the pipe is the module's from here on.
+ * NGX_ERROR: the store is down or there is no memory; the pipe is gone.
+ */
+ngx_int_t ngx_http_pdns_pipe_send(ngx_http_pdns_pipe_t *pipe,
+    ngx_http_pdns_reply_pt reply, ngx_http_pdns_done_pt done, void *data);
+
+/* Neither of the handlers is called any more. */
+void ngx_http_pdns_pipe_cancel(ngx_http_pdns_pipe_t *pipe);
+
+/* A pipe that was not sent. */
+void ngx_http_pdns_pipe_free(ngx_http_pdns_pipe_t *pipe);
+
+
+/* A key whose records are wanted. */
+
+typedef enum {
+    NGX_HTTP_PDNS_OWNER = 0,           /* N: of name */
+    NGX_HTTP_PDNS_TARGET,              /* R: of name */
+    NGX_HTTP_PDNS_ADDR,                /* R: of addr */
+    NGX_HTTP_PDNS_DATA                 /* R: of the digest of rdata */
+} ngx_http_pdns_leaf_type_t;
+
+typedef struct {
+    ngx_http_pdns_leaf_type_t  type;
+    pdns_name_t                name;
+    u_char                     addr[16];
+    size_t                     alen;
+    ngx_str_t                  rdata;  /* DATA: its canonical text */
+    u_char                     digest[PDNS_DIGEST];
+    ngx_str_t                  query;  /* of bulk: what was asked, or empty */
+    ngx_uint_t                 index;  /* of a few that are no range */
+    unsigned                   resume:1;  /* ctx->from is in it */
+} ngx_http_pdns_leaf_t;
+
+
+typedef struct {
+    ngx_str_t                  name;   /* canonical text of the owner */
+    ngx_str_t                  raw;    /* member of its sorted set */
+    ngx_str_t                  member; /* type and data */
+    ngx_str_t                  rdata;  /* text; empty: not yet known */
+    uint64_t                   first;
+    uint64_t                   last;
+    uint64_t                   count;
+    uint64_t                   zone_first;
+    uint64_t                   zone_last;
+    ngx_str_t                  bailiwick;
+    ngx_str_t                  sensor;
+    ngx_str_t                  origin;
+    u_char                     texts[3];  /* 1: that one is there */
+    uint16_t                   type;
+    unsigned                   known:1;   /* first and count are */
+    unsigned                   extra:1;   /* E: holds more */
+    ngx_http_pdns_leaf_t      *leaf;
+} ngx_http_pdns_row_t;
+
+
+/* One level of what a wildcard or a network stands for: a range of a key. */
+
+typedef struct {
+    pdns_key_t                 key;
+    ngx_str_t                  min;    /* as ZRANGEBYLEX has them */
+    ngx_str_t                  max;
+    u_char                     bound[2][PDNS_NAME_TEXT + 2];
+    unsigned                   set:1;
+    unsigned                   ended:1;
+} ngx_http_pdns_level_t;
+
+
+typedef struct {
+    ngx_uint_t                 levels; /* 1 to 3, the last lists keys */
+    ngx_http_pdns_level_t      level[3];
+    ngx_str_t                  tag;    /* what level 3 lists is below it */
+    u_char                     tag_data[PDNS_NAME_TEXT];
+    ngx_str_t                  top;    /* a top-level domain */
+    u_char                     top_data[PDNS_NAME_TEXT];
+    ngx_array_t                outer;  /* of ngx_str_t: what level 2 listed */
+    ngx_pool_t                *pool;   /* and their memory */
+    ngx_uint_t                 next;   /* of them */
+    ngx_uint_t                 asked;  /* how many are being listed */
+    ngx_array_t               *lists;  /* of ngx_array_t: what is listed */
+    ngx_str_t                  resume_top;   /* where the first of each */
+    ngx_str_t                  resume_outer; /* level begins */
+    ngx_str_t                  resume_inner;
+    pdns_name_t                from;
+    unsigned                   resume:1;
+} ngx_http_pdns_walk_t;
+
+
+typedef enum {
+    NGX_HTTP_PDNS_COF = 0,
+    NGX_HTTP_PDNS_SAF,                 /* DNSDB version 2 */
+    NGX_HTTP_PDNS_DNSDB_1,
+    NGX_HTTP_PDNS_BULK
+} ngx_http_pdns_form_t;
+
+
+typedef struct ngx_http_pdns_ctx_s  ngx_http_pdns_ctx_t;
+
+typedef void (*ngx_http_pdns_step_pt)(ngx_http_pdns_ctx_t *ctx);
+
+
+struct ngx_http_pdns_ctx_s {
+    ngx_http_request_t        *request;
+    ngx_http_pdns_loc_conf_t  *conf;
+    ngx_http_pdns_pipe_t      *pipe;      /* on its way */
+    ngx_http_pdns_step_pt      then;      /* what follows it */
+
+    /* what is asked for */
+    ngx_http_pdns_form_t       form;
+    ngx_uint_t                 flags;     /* PDNS_COF_* */
+    pdns_value_t               value;
+    ngx_str_t                  text;      /* the value as it came */
+    pdns_filter_t              filter;
+    ngx_str_t                  origin;
+    ngx_str_t                  bailiwick; /* DNSDB's filter */
+    uint64_t                   limit;     /* records still wanted */
+    uint64_t                   page;      /* and at the start */
+    uint64_t                   offset;
+    uint64_t                   max_count; /* of a summary; 0: none */
+    ngx_str_t                  kept;      /* number of a cursor in the store */
+    pdns_cursor_t             *from;      /* or NULL */
+    unsigned                   capped:1;  /* limit is not the client's */
+    unsigned                   paged:1;   /* it asked for pages */
+    unsigned                   summarize:1;
+    unsigned                   expand:1;
+    unsigned                   aggregate:1;
+
+    /* where it stands */
+    ngx_http_pdns_walk_t      *walk;      /* NULL: one key, or a few */
+    ngx_http_pdns_walk_t      *walk_data;
+    ngx_pool_t                *pool;      /* of the keys that are read now */
+    ngx_array_t                leaves;    /* of ngx_http_pdns_leaf_t */
+    ngx_uint_t                 leaf;      /* the next of them to read */
+    ngx_uint_t                 reading;   /* how many are being read */
+    ngx_array_t               *heads;     /* what was read of each */
+    ngx_array_t               *asked;     /* rows that were asked about */
+    ngx_uint_t                 most;      /* members read of each */
+    ngx_pool_t                *row_pool;  /* of the records read last */
+    ngx_array_t                rows;      /* of ngx_http_pdns_row_t */
+    ngx_uint_t                 detailed;  /* questions asked about them */
+    ngx_http_pdns_leaf_t      *large;     /* a key that is read in pieces */
+    pdns_cursor_t             *at;        /* and where */
+    uint64_t                   low;       /* the place is between these */
+    uint64_t                   high;      /* ranks; or at low, if equal */
+    uint64_t                   equal;
+    int64_t                    rank;      /* of the member, -1: none */
+    int64_t                    score;
+    unsigned                   listed:1;  /* no more keys are to come */
+    unsigned                   more:1;    /* than the limit */
+    unsigned                   over:1;    /* all is read */
+
+    ngx_array_t               *values;    /* of bulk: of ngx_str_t */
+    ngx_uint_t                 nvalue;
+    uint64_t                   left;      /* for the value at hand */
+    ngx_str_t                  left_of;
+
+    /* the summary */
+    uint64_t                   results;
+    uint64_t                   total;
+    uint64_t                   time_first;
+    uint64_t                   time_last;
+
+    /* the answer */
+    pdns_cursor_t             *last;      /* the last record that is in it */
+    ngx_str_t                  number;    /* of the cursor */
+    unsigned                   within:1;  /* the next is of the same second */
+    ngx_chain_t               *out;
+    ngx_chain_t              **tail;
+    ngx_chain_t               *free;
+    ngx_chain_t               *busy;
+    ngx_buf_t                 *buf;
+    size_t                     size;      /* buffered so far */
+    unsigned                   sent:1;    /* the header is */
+    unsigned                   begun:1;
+    unsigned                   waiting:1; /* for the client */
+    unsigned                   locating:1; /* the place in a large key */
+};
+
+
+/* A handler: NGX_DONE and a count taken, or a status. */
+ngx_int_t ngx_http_pdns_lookup(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx);
+
+/* Sends the pipe and goes on with then; on failure the request ends. */
+void ngx_http_pdns_ask(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_pipe_t *pipe,
+    ngx_http_pdns_reply_pt reply, ngx_http_pdns_step_pt then);
+
+/* The lookup goes on, or fails with a status. */
+void ngx_http_pdns_next(ngx_http_pdns_ctx_t *ctx);
+void ngx_http_pdns_fail(ngx_http_pdns_ctx_t *ctx, ngx_int_t status);
+
+
+/* Sets out from the value, and a cursor if there is one.  NGX_ERROR. */
+ngx_int_t ngx_http_pdns_walk_start(ngx_http_pdns_ctx_t *ctx);
+
+/*
+ * Asks for more keys; ctx->leaves has them when the lookup goes on.  NGX_DONE:
+ * there are no more, and nothing was asked.
+ */
+ngx_int_t ngx_http_pdns_walk(ngx_http_pdns_ctx_t *ctx);
+
+/* What a cursor calls a key, at most PDNS_NAME_TEXT bytes. */
+size_t ngx_http_pdns_leaf_id(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_leaf_t *leaf, u_char *id);
+
+
+/* Asks for records of the next keys; ctx->rows has them afterwards. */
+void ngx_http_pdns_read(ngx_http_pdns_ctx_t *ctx);
+
+/* Asks for what is not known of the rows; NGX_DONE: all is known. */
+ngx_int_t ngx_http_pdns_detail(ngx_http_pdns_ctx_t *ctx);
+
+/* The key of a leaf. */
+void ngx_http_pdns_leaf_key(pdns_key_t *key, ngx_http_pdns_leaf_t *leaf);
+
+
+/* Puts the rows into the answer: NGX_OK, NGX_DONE: it is complete. */
+ngx_int_t ngx_http_pdns_output_rows(ngx_http_pdns_ctx_t *ctx);
+
+/* Sends what is due.  NGX_AGAIN: the client is slow. */
+ngx_int_t ngx_http_pdns_output_flush(ngx_http_pdns_ctx_t *ctx);
+
+/* The end of the answer; ends the request. */
+void ngx_http_pdns_output_end(ngx_http_pdns_ctx_t *ctx);
+
+/* The end after a failure behind the header. */
+void ngx_http_pdns_output_fail(ngx_http_pdns_ctx_t *ctx);
+
+
+/*
+ * Sends {"error":code,"message":text} with a status; returns what a handler
+ * may return or finalize with.
+ */
+ngx_int_t ngx_http_pdns_error(ngx_http_request_t *r, ngx_uint_t status,
+    const char *code, const char *text);
+
+/* Sends JSON text (or another type) in one piece. */
+ngx_int_t ngx_http_pdns_text(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, ngx_str_t *text);
+
+ngx_int_t ngx_http_pdns_info(ngx_http_request_t *r);
+
+
+/* The route of a request and what it asks for; the content handler. */
+ngx_int_t ngx_http_pdns_handler(ngx_http_request_t *r);
+
+/* A lookup for each line of the body, as ctx has it. */
+ngx_int_t ngx_http_pdns_bulk(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx);
+
+/* Takes the lines of the body; answers when they are stored. */
+ngx_int_t ngx_http_pdns_ingest(ngx_http_request_t *r);
+
+
+/* The writer (ngx_http_pdns_store.c). */
+
+typedef struct ngx_http_pdns_waiter_s  ngx_http_pdns_waiter_t;
+
+/* What was taken before has been stored. */
+typedef void (*ngx_http_pdns_stored_pt)(void *data);
+
+struct ngx_http_pdns_waiter_s {
+    ngx_queue_t                queue;
+    ngx_http_pdns_stored_pt    stored;
+    void                      *data;
+};
+
+ngx_int_t ngx_http_pdns_store_init(ngx_cycle_t *cycle);
+void ngx_http_pdns_store_done(void);
+
+/* Takes one line of any kind; a result other than PDNS_OK is counted. */
+pdns_result_t ngx_http_pdns_store_line(u_char *p, size_t len,
+    ngx_str_t *sensor);
+
+/*
+ * Calls the waiter when all that was taken so far is in the store; with now,
+ * it is written at once.
+ */
+void ngx_http_pdns_store_wait(ngx_http_pdns_waiter_t *w, ngx_uint_t now);
+void ngx_http_pdns_store_forget(ngx_http_pdns_waiter_t *w);
+
+/* 1 when more may be taken. */
+ngx_uint_t ngx_http_pdns_store_room(void);
+
+
+/* Becomes a consumer of the queues (ngx_http_pdns_queue.c). */
+ngx_int_t ngx_http_pdns_queue_init(void);
+
+#pragma GCC visibility pop
+
+#endif /* _NGX_HTTP_PDNS_H_INCLUDED_ */

@@ -1,0 +1,980 @@
+
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
+/*
+ * The records of keys.  Keys are read from their newest record on; most end
+ * there.  A large one is read on in pieces, each found by the record before
+ * it, so that records that move to the front meanwhile shift nothing.
+ */
+
+
+#include "ngx_http_pdns.h"
+
+
+#define NGX_HTTP_PDNS_WHOLE    3000    /* members of a name read at once */
+#define NGX_HTTP_PDNS_SOME     300     /* the same, of one of many names */
+#define NGX_HTTP_PDNS_FEW      100     /* records of one of many others */
+#define NGX_HTTP_PDNS_OVERLAP  8       /* ranks that may move meanwhile */
+#define NGX_HTTP_PDNS_GROUP    1000    /* of one second: read, not searched */
+
+/* what has a lower score in a long list is no time of this world */
+#define NGX_HTTP_PDNS_EARLIEST 100000000
+
+
+typedef struct {
+    ngx_str_t                  member;
+    int64_t                    score;
+} ngx_http_pdns_item_t;
+
+
+static void ngx_http_pdns_read_large(ngx_http_pdns_ctx_t *ctx);
+static void ngx_http_pdns_read_heads(ngx_http_pdns_ctx_t *ctx);
+static void ngx_http_pdns_read_reply(void *data, ngx_uint_t i,
+    redisReply *reply);
+static void ngx_http_pdns_read_step(ngx_http_pdns_ctx_t *ctx);
+static ngx_int_t ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_leaf_t *leaf, ngx_array_t *items);
+static ngx_int_t ngx_http_pdns_read_rows(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_leaf_t *leaf, ngx_array_t *items);
+static ngx_int_t ngx_http_pdns_read_start(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_leaf_t *leaf, pdns_cursor_t *from);
+static void ngx_http_pdns_locate_reply(void *data, ngx_uint_t i,
+    redisReply *reply);
+static void ngx_http_pdns_locate_step(ngx_http_pdns_ctx_t *ctx);
+static void ngx_http_pdns_search_reply(void *data, ngx_uint_t i,
+    redisReply *reply);
+static void ngx_http_pdns_search_step(ngx_http_pdns_ctx_t *ctx);
+static void ngx_http_pdns_piece(ngx_http_pdns_ctx_t *ctx, uint64_t rank);
+static void ngx_http_pdns_piece_step(ngx_http_pdns_ctx_t *ctx);
+static ngx_int_t ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_leaf_t *leaf, ngx_http_pdns_row_t *row,
+    ngx_http_pdns_item_t *item);
+static ngx_int_t ngx_http_pdns_expand(ngx_http_pdns_ctx_t *ctx);
+
+
+void
+ngx_http_pdns_leaf_key(pdns_key_t *key, ngx_http_pdns_leaf_t *leaf)
+{
+    switch (leaf->type) {
+
+    case NGX_HTTP_PDNS_TARGET:
+        pdns_key_target(key, &leaf->name);
+        break;
+
+    case NGX_HTTP_PDNS_ADDR:
+        pdns_key_addr(key, leaf->addr, leaf->alen);
+        break;
+
+    case NGX_HTTP_PDNS_DATA:
+        pdns_key_digest(key, 'R', leaf->digest);
+        break;
+
+    default: /* NGX_HTTP_PDNS_OWNER */
+        pdns_key_name(key, 'N', &leaf->name);
+    }
+}
+
+
+void
+ngx_http_pdns_read(ngx_http_pdns_ctx_t *ctx)
+{
+    ngx_http_pdns_leaf_t  *leaf;
+
+    if (ctx->large != NULL) {
+        ngx_http_pdns_read_large(ctx);
+        return;
+    }
+
+    leaf = ctx->leaves.elts;
+    leaf += ctx->leaf;
+
+    if (leaf->resume && ctx->from->time != 0) {
+        ctx->leaf++;
+
+        if (ngx_http_pdns_read_start(ctx, leaf, ctx->from) != NGX_OK) {
+            ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+            return;
+        }
+
+        ngx_http_pdns_read_large(ctx);
+        return;
+    }
+
+    ngx_http_pdns_read_heads(ctx);
+}
+
+
+static void
+ngx_http_pdns_read_heads(ngx_http_pdns_ctx_t *ctx)
+{
+    pdns_key_t             key;
+    ngx_uint_t             i, n, owner;
+    ngx_http_pdns_leaf_t  *leaf;
+    ngx_http_pdns_pipe_t  *pipe;
+
+    leaf = ctx->leaves.elts;
+    leaf += ctx->leaf;
+
+    n = ngx_min(ctx->leaves.nelts - ctx->leaf, NGX_HTTP_PDNS_LEAVES);
+    owner = (leaf->type == NGX_HTTP_PDNS_OWNER);
+
+    if (n == 1) {
+        ctx->most = owner ? NGX_HTTP_PDNS_WHOLE : NGX_HTTP_PDNS_CHUNK;
+
+        /* a page of a large key need not be read further than it goes */
+
+        if (!owner && !ctx->expand && ctx->limit + ctx->offset < ctx->most
+            && ctx->filter.types == PDNS_TYPES_ALL)
+        {
+            ctx->most = (ngx_uint_t) (ctx->limit + ctx->offset) + 1;
+        }
+
+    } else {
+        ctx->most = owner ? NGX_HTTP_PDNS_SOME : NGX_HTTP_PDNS_FEW;
+    }
+
+    pipe = ngx_http_pdns_pipe();
+
+    ctx->heads = ngx_array_create(ctx->row_pool, n, sizeof(ngx_array_t));
+
+    if (pipe == NULL || ctx->heads == NULL) {
+        ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    for (i = 0; i < n; i++) {
+        ngx_http_pdns_leaf_key(&key, &leaf[i]);
+
+        pdns_resp_command(&pipe->w, 5, "ZREVRANGE");
+        pdns_resp_word(&pipe->w, key.data, key.len);
+        pdns_resp_text(&pipe->w, "0");
+        pdns_resp_number(&pipe->w, (int64_t) ctx->most - 1);
+        pdns_resp_text(&pipe->w, "WITHSCORES");
+    }
+
+    ctx->reading = n;
+
+    ngx_http_pdns_ask(ctx, pipe, ngx_http_pdns_read_reply,
+                      ngx_http_pdns_read_step);
+}
+
+
+static int64_t
+ngx_http_pdns_score(redisReply *reply)
+{
+    u_char     *p, *last;
+    double      d;
+    int64_t     n;
+    ngx_uint_t  negative;
+
+    if (reply->type != REDIS_REPLY_STRING || reply->len == 0) {
+        return 0;
+    }
+
+    p = (u_char *) reply->str;
+    last = p + reply->len;
+
+    negative = (*p == '-');
+    p += negative;
+
+    for (n = 0; p < last && *p >= '0' && *p <= '9' && last - p < 18; p++) {
+        n = n * 10 + (*p - '0');
+    }
+
+    if (p < last) {
+        d = strtod(reply->str, NULL);
+
+        if (!(d > -9e15 && d < 9e15)) {
+            return (d < 0) ? -9000000000000000LL : 9000000000000000LL;
+        }
+
+        return (int64_t) d;
+    }
+
+    return negative ? -n : n;
+}
+
+
+static void
+ngx_http_pdns_read_reply(void *data, ngx_uint_t i, redisReply *reply)
+{
+    ngx_http_pdns_ctx_t  *ctx = data;
+
+    ngx_uint_t             n;
+    redisReply            *member;
+    ngx_array_t           *items;
+    ngx_http_pdns_item_t  *item;
+
+    items = ngx_array_push(ctx->heads);
+
+    if (items == NULL
+        || ngx_array_init(items, ctx->row_pool,
+                          ngx_max(reply->elements / 2, 1),
+                          sizeof(ngx_http_pdns_item_t))
+           != NGX_OK)
+    {
+        ctx->pipe->failed = 1;
+        return;
+    }
+
+    if (reply->type != REDIS_REPLY_ARRAY) {
+        return;
+    }
+
+    for (n = 0; n + 1 < reply->elements; n += 2) {
+        member = reply->element[n];
+        item = ngx_array_push(items);
+
+        if (item == NULL || member->type != REDIS_REPLY_STRING) {
+            ctx->pipe->failed = 1;
+            return;
+        }
+
+        item->score = ngx_http_pdns_score(reply->element[n + 1]);
+        item->member.len = member->len;
+        item->member.data = ngx_pnalloc(ctx->row_pool, member->len + 1);
+
+        if (item->member.data == NULL) {
+            ctx->pipe->failed = 1;
+            return;
+        }
+
+        ngx_memcpy(item->member.data, member->str, member->len);
+    }
+}
+
+
+static void
+ngx_http_pdns_read_step(ngx_http_pdns_ctx_t *ctx)
+{
+    ngx_int_t              rc;
+    ngx_uint_t             i;
+    ngx_array_t           *items;
+    pdns_cursor_t          from;
+    ngx_http_pdns_leaf_t  *leaf;
+    ngx_http_pdns_item_t  *last;
+
+    items = ctx->heads->elts;
+
+    for (i = 0; i < ctx->reading && ctx->large == NULL; i++) {
+
+        leaf = ctx->leaves.elts;
+        leaf += ctx->leaf++;
+
+        if (items[i].nelts < ctx->most) {
+            rc = (leaf->type == NGX_HTTP_PDNS_OWNER)
+                 ? ngx_http_pdns_read_owner(ctx, leaf, &items[i])
+                 : ngx_http_pdns_read_rows(ctx, leaf, &items[i]);
+
+        } else if (leaf->type == NGX_HTTP_PDNS_OWNER
+                   || ctx->filter.last_before != 0)
+        {
+            rc = ngx_http_pdns_read_start(ctx, leaf, NULL);
+
+        } else {
+            rc = ngx_http_pdns_read_rows(ctx, leaf, &items[i]);
+
+            last = items[i].elts;
+            last += items[i].nelts - 1;
+
+            if (last->member.len > sizeof(from.member)) {
+                rc = NGX_ERROR;
+            }
+
+            if (rc == NGX_OK) {
+                from.time = (last->score > 0) ? last->score : 0;
+                from.member_len = last->member.len;
+                ngx_memcpy(from.member, last->member.data, last->member.len);
+
+                rc = ngx_http_pdns_read_start(ctx, leaf, &from);
+            }
+        }
+
+        if (rc != NGX_OK) {
+            ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+            return;
+        }
+    }
+
+    if (ctx->expand && ngx_http_pdns_expand(ctx) != NGX_OK) {
+        ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_http_pdns_next(ctx);
+}
+
+
+/* Of the same record together, its count, first and last time in this order. */
+
+static int ngx_libc_cdecl
+ngx_http_pdns_by_record(const void *one, const void *two)
+{
+    const ngx_http_pdns_item_t  *a = one, *b = two;
+
+    int     rc;
+    size_t  n;
+
+    n = ngx_min(a->member.len, b->member.len);
+
+    rc = ngx_memcmp(a->member.data + 1, b->member.data + 1, n - 1);
+
+    if (rc == 0) {
+        rc = (a->member.len > b->member.len) - (a->member.len < b->member.len);
+    }
+
+    return (rc != 0) ? rc : a->member.data[0] - b->member.data[0];
+}
+
+
+/* The newest first; those of one second as Redis has them in this direction. */
+
+static int ngx_libc_cdecl
+ngx_http_pdns_by_time(const void *one, const void *two)
+{
+    const ngx_http_pdns_row_t  *a = one, *b = two;
+
+    int     rc;
+    size_t  n;
+
+    if (a->last != b->last) {
+        return (a->last < b->last) ? 1 : -1;
+    }
+
+    n = ngx_min(a->raw.len, b->raw.len);
+    rc = ngx_memcmp(b->raw.data, a->raw.data, n);
+
+    return (rc != 0) ? rc
+                     : (b->raw.len > a->raw.len) - (b->raw.len < a->raw.len);
+}
+
+
+/* A name whose members are all there. */
+
+static ngx_int_t
+ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
+    ngx_array_t *items)
+{
+    size_t                 n;
+    u_char                *text;
+    int64_t                first, count;
+    ngx_str_t              name;
+    ngx_uint_t             i, extra, from;
+    ngx_http_pdns_row_t   *row, *rows;
+    ngx_http_pdns_item_t  *item;
+
+    if (items->nelts == 0) {
+        return NGX_OK;
+    }
+
+    text = ngx_pnalloc(ctx->row_pool, PDNS_NAME_TEXT);
+    if (text == NULL) {
+        return NGX_ERROR;
+    }
+
+    name.len = pdns_name_text((char *) text, &leaf->name);
+    name.data = text;
+
+    item = items->elts;
+    extra = 0;
+
+    for (i = 0, n = 0; i < items->nelts; i++) {
+        if (item[i].member.len < 2) {
+            extra |= (item[i].member.len == 1 && *item[i].member.data == 'e');
+            continue;
+        }
+
+        item[n++] = item[i];
+    }
+
+    qsort(item, n, sizeof(ngx_http_pdns_item_t), ngx_http_pdns_by_record);
+
+    from = ctx->rows.nelts;
+    first = 0;
+    count = 0;
+
+    for (i = 0; i < n; i++) {
+
+        if (i == 0 || item[i].member.len != item[i - 1].member.len
+            || ngx_memcmp(item[i].member.data + 1,
+                          item[i - 1].member.data + 1, item[i].member.len - 1)
+               != 0)
+        {
+            first = 0;
+            count = 0;
+        }
+
+        switch (item[i].member.data[0]) {
+
+        case 'c':
+            count = item[i].score;
+            continue;
+
+        case 'f':
+            first = -item[i].score;
+            continue;
+
+        case 'l':
+            break;
+
+        default:
+            continue;
+        }
+
+        row = ngx_array_push(&ctx->rows);
+        if (row == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_http_pdns_row_of(ctx, leaf, row, &item[i]) != NGX_OK) {
+            ctx->rows.nelts--;
+            continue;
+        }
+
+        row->name = name;
+        row->known = 1;
+        row->extra = extra;
+        row->count = (count > 0) ? count : 1;
+        row->first = (first > 0 && (uint64_t) first <= row->last)
+                     ? (uint64_t) first : row->last;
+    }
+
+    rows = ctx->rows.elts;
+
+    qsort(rows + from, ctx->rows.nelts - from, sizeof(ngx_http_pdns_row_t),
+          ngx_http_pdns_by_time);
+
+    return NGX_OK;
+}
+
+
+/* Members that are records, already in order. */
+
+static ngx_int_t
+ngx_http_pdns_read_rows(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
+    ngx_array_t *items)
+{
+    ngx_int_t              rc;
+    ngx_uint_t             i;
+    ngx_http_pdns_row_t   *row;
+    ngx_http_pdns_item_t  *item;
+
+    item = items->elts;
+
+    for (i = 0; i < items->nelts; i++) {
+        row = ngx_array_push(&ctx->rows);
+        if (row == NULL) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_http_pdns_row_of(ctx, leaf, row, &item[i]);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (rc == NGX_DECLINED) {
+            ctx->rows.nelts--;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * What a member of a key says of its record; NGX_DECLINED: it is none, or is
+ * not wanted.
+ */
+
+static ngx_int_t
+ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
+    ngx_http_pdns_row_t *row, ngx_http_pdns_item_t *item)
+{
+    int            n;
+    char           text[PDNS_RDATA_SHORT + PDNS_NAME_TEXT];
+    size_t         at;
+    u_char        *p, *nul;
+    pdns_rdata_t   rdata;
+
+    ngx_memzero(row, sizeof(ngx_http_pdns_row_t));
+
+    if (item->score <= 0 || item->score > (int64_t) PDNS_TIME_MAX
+        || item->member.len < 2)
+    {
+        return NGX_DECLINED;
+    }
+
+    row->leaf = leaf;
+    row->raw = item->member;
+    row->last = item->score;
+
+    p = item->member.data;
+
+    if (leaf->type == NGX_HTTP_PDNS_OWNER) {
+
+        if (*p != 'l'
+            || pdns_member_type(&row->type, &at, p + 1, item->member.len - 1)
+               != 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        row->member.data = p + 1;
+        row->member.len = item->member.len - 1;
+
+    } else {
+        if (pdns_member_type(&row->type, &at, p, item->member.len) != 0) {
+            return NGX_DECLINED;
+        }
+
+        row->name.data = p + at;
+        row->name.len = item->member.len - at;
+
+        nul = memchr(row->name.data, '\0', row->name.len);
+
+        if (nul != NULL) {
+            row->member.data = nul + 1;
+            row->member.len = row->name.data + row->name.len - (nul + 1);
+            row->name.len = nul - row->name.data;
+        }
+    }
+
+    if (!pdns_filter_type(&ctx->filter, row->type)
+        || row->last < ctx->filter.last_after
+        || (ctx->filter.last_before != 0
+            && row->last > ctx->filter.last_before))
+    {
+        return NGX_DECLINED;
+    }
+
+    if (row->member.len == 0) {
+
+        /* the data is what the key is about */
+
+        ngx_memzero(&rdata, sizeof(pdns_rdata_t));
+        rdata.type = row->type;
+
+        switch (leaf->type) {
+
+        case NGX_HTTP_PDNS_ADDR:
+            rdata.alen = leaf->alen;
+            ngx_memcpy(rdata.addr, leaf->addr, leaf->alen);
+            rdata.len = pdns_addr_text(text, leaf->addr, leaf->alen);
+            rdata.text = text;
+            break;
+
+        case NGX_HTTP_PDNS_TARGET:
+            rdata.len = pdns_name_text(text, &leaf->name);
+            rdata.text = text;
+            break;
+
+        default: /* NGX_HTTP_PDNS_DATA */
+            rdata.len = leaf->rdata.len;
+            rdata.text = (char *) leaf->rdata.data;
+        }
+
+        row->member.data = ngx_pnalloc(ctx->row_pool, PDNS_MEMBER);
+        row->rdata.data = ngx_pnalloc(ctx->row_pool, rdata.len);
+
+        if (row->member.data == NULL || row->rdata.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        row->member.len = pdns_member(row->member.data, &rdata);
+        row->rdata.len = rdata.len;
+        ngx_memcpy(row->rdata.data, rdata.text, rdata.len);
+
+        return NGX_OK;
+    }
+
+    n = pdns_member_text(text, sizeof(text), row->member.data,
+                         row->member.len);
+
+    if (n > 0) {
+        row->rdata.len = n;
+        row->rdata.data = ngx_pnalloc(ctx->row_pool, n);
+        if (row->rdata.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(row->rdata.data, text, n);
+    }
+
+    return NGX_OK;
+}
+
+
+/* The leaf is read on from a place in it, or from its start. */
+
+static ngx_int_t
+ngx_http_pdns_read_start(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
+    pdns_cursor_t *from)
+{
+    if (ctx->at == NULL) {
+        ctx->at = ngx_palloc(ctx->request->pool, sizeof(pdns_cursor_t));
+        if (ctx->at == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    ctx->large = leaf;
+    ctx->at->leaf_len = 0;
+    ctx->at->member_len = 0;
+
+    if (from != NULL) {
+        ctx->at->time = from->time;
+        ctx->at->member_len = from->member_len;
+        ngx_memcpy(ctx->at->member, from->member, from->member_len);
+
+    } else {
+        ctx->at->time = PDNS_TIME_MAX + 1;
+    }
+
+    if (ctx->filter.last_before != 0
+        && ctx->at->time > ctx->filter.last_before)
+    {
+        ctx->at->time = ctx->filter.last_before + 1;
+        ctx->at->member_len = 0;
+    }
+
+    return NGX_OK;
+}
+
+
+/* The rank where to go on: how many come before, and where the member is. */
+
+static void
+ngx_http_pdns_read_large(ngx_http_pdns_ctx_t *ctx)
+{
+    pdns_key_t             key;
+    pdns_cursor_t         *at;
+    ngx_http_pdns_pipe_t  *pipe;
+
+    at = ctx->at;
+
+    pipe = ngx_http_pdns_pipe();
+    if (pipe == NULL) {
+        ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ctx->rank = -1;
+    ctx->score = 0;
+    ctx->low = 0;
+    ctx->equal = 0;
+
+    ngx_http_pdns_leaf_key(&key, ctx->large);
+
+    if (at->member_len == 0) {
+
+        /* behind a whole second */
+
+        pdns_resp_command(&pipe->w, 4, "ZCOUNT");
+        pdns_resp_word(&pipe->w, key.data, key.len);
+        pdns_resp_number(&pipe->w, (int64_t) at->time);
+        pdns_resp_text(&pipe->w, "+inf");
+
+    } else {
+        u_char     bound[NGX_INT64_LEN + 1];
+        ngx_int_t  n;
+
+        bound[0] = '(';
+        n = ngx_sprintf(bound + 1, "%uL", at->time) - bound;
+
+        pdns_resp_command(&pipe->w, 4, "ZCOUNT");
+        pdns_resp_word(&pipe->w, key.data, key.len);
+        pdns_resp_word(&pipe->w, bound, n);
+        pdns_resp_text(&pipe->w, "+inf");
+
+        pdns_resp_command(&pipe->w, 4, "ZCOUNT");
+        pdns_resp_word(&pipe->w, key.data, key.len);
+        pdns_resp_number(&pipe->w, (int64_t) at->time);
+        pdns_resp_number(&pipe->w, (int64_t) at->time);
+
+        pdns_resp_command(&pipe->w, 3, "ZREVRANK");
+        pdns_resp_word(&pipe->w, key.data, key.len);
+        pdns_resp_word(&pipe->w, at->member, at->member_len);
+
+        pdns_resp_command(&pipe->w, 3, "ZSCORE");
+        pdns_resp_word(&pipe->w, key.data, key.len);
+        pdns_resp_word(&pipe->w, at->member, at->member_len);
+    }
+
+    ngx_http_pdns_ask(ctx, pipe, ngx_http_pdns_locate_reply,
+                      ngx_http_pdns_locate_step);
+}
+
+
+static void
+ngx_http_pdns_locate_reply(void *data, ngx_uint_t i, redisReply *reply)
+{
+    ngx_http_pdns_ctx_t  *ctx = data;
+
+    switch (i) {
+
+    case 0:
+        ctx->low = (reply->type == REDIS_REPLY_INTEGER) ? reply->integer : 0;
+        break;
+
+    case 1:
+        ctx->equal = (reply->type == REDIS_REPLY_INTEGER) ? reply->integer : 0;
+        break;
+
+    case 2:
+        ctx->rank = (reply->type == REDIS_REPLY_INTEGER) ? reply->integer : -1;
+        break;
+
+    default:
+        ctx->score = ngx_http_pdns_score(reply);
+    }
+}
+
+
+static void
+ngx_http_pdns_locate_step(ngx_http_pdns_ctx_t *ctx)
+{
+    if (ctx->at->member_len == 0) {
+        ngx_http_pdns_piece(ctx, ctx->low);
+        return;
+    }
+
+    if (ctx->rank >= 0 && ctx->score == (int64_t) ctx->at->time) {
+        ngx_http_pdns_piece(ctx, (uint64_t) ctx->rank + 1);
+        return;
+    }
+
+    /* the record is not there any more: it was seen again */
+
+    ctx->high = ctx->low + ctx->equal;
+
+    ngx_http_pdns_search_step(ctx);
+}
+
+
+/* By halves: the first of the second whose member is behind the cursor's. */
+
+static void
+ngx_http_pdns_search_step(ngx_http_pdns_ctx_t *ctx)
+{
+    pdns_key_t             key;
+    ngx_http_pdns_pipe_t  *pipe;
+
+    if (ctx->high - ctx->low <= NGX_HTTP_PDNS_GROUP) {
+        ngx_http_pdns_piece(ctx, ctx->low);
+        return;
+    }
+
+    pipe = ngx_http_pdns_pipe();
+    if (pipe == NULL) {
+        ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ctx->rank = (int64_t) (ctx->low + (ctx->high - ctx->low) / 2);
+
+    ngx_http_pdns_leaf_key(&key, ctx->large);
+
+    pdns_resp_command(&pipe->w, 5, "ZREVRANGE");
+    pdns_resp_word(&pipe->w, key.data, key.len);
+    pdns_resp_number(&pipe->w, ctx->rank);
+    pdns_resp_number(&pipe->w, ctx->rank);
+    pdns_resp_text(&pipe->w, "WITHSCORES");
+
+    ngx_http_pdns_ask(ctx, pipe, ngx_http_pdns_search_reply,
+                      ngx_http_pdns_search_step);
+}
+
+
+static void
+ngx_http_pdns_search_reply(void *data, ngx_uint_t i, redisReply *reply)
+{
+    ngx_http_pdns_ctx_t  *ctx = data;
+
+    redisReply  *member;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+        ctx->high = (uint64_t) ctx->rank;
+        return;
+    }
+
+    member = reply->element[0];
+
+    if (pdns_cursor_behind(ctx->at,
+                           (uint64_t) ngx_http_pdns_score(reply->element[1]),
+                           (u_char *) member->str, member->len))
+    {
+        ctx->high = (uint64_t) ctx->rank;
+
+    } else {
+        ctx->low = (uint64_t) ctx->rank + 1;
+    }
+}
+
+
+static void
+ngx_http_pdns_piece(ngx_http_pdns_ctx_t *ctx, uint64_t rank)
+{
+    pdns_key_t             key;
+    ngx_http_pdns_pipe_t  *pipe;
+
+    rank = (rank > NGX_HTTP_PDNS_OVERLAP) ? rank - NGX_HTTP_PDNS_OVERLAP : 0;
+
+    pipe = ngx_http_pdns_pipe();
+    ctx->heads = ngx_array_create(ctx->row_pool, 1, sizeof(ngx_array_t));
+
+    if (pipe == NULL || ctx->heads == NULL) {
+        ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ctx->most = 2 * NGX_HTTP_PDNS_CHUNK;
+
+    ngx_http_pdns_leaf_key(&key, ctx->large);
+
+    pdns_resp_command(&pipe->w, 5, "ZREVRANGE");
+    pdns_resp_word(&pipe->w, key.data, key.len);
+    pdns_resp_number(&pipe->w, (int64_t) rank);
+    pdns_resp_number(&pipe->w, (int64_t) (rank + ctx->most - 1));
+    pdns_resp_text(&pipe->w, "WITHSCORES");
+
+    ngx_http_pdns_ask(ctx, pipe, ngx_http_pdns_read_reply,
+                      ngx_http_pdns_piece_step);
+}
+
+
+static void
+ngx_http_pdns_piece_step(ngx_http_pdns_ctx_t *ctx)
+{
+    u_char                *text;
+    ngx_str_t              name;
+    ngx_uint_t             i, n, from, records;
+    ngx_array_t           *items;
+    ngx_http_pdns_row_t   *row;
+    ngx_http_pdns_item_t  *item, *last;
+
+    items = ctx->heads->elts;
+    item = items->elts;
+    records = 0;
+
+    for (i = 0, n = 0; i < items->nelts; i++) {
+
+        if (item[i].score <= 0) {
+            break;
+        }
+
+        if (pdns_cursor_behind(ctx->at, (uint64_t) item[i].score,
+                               item[i].member.data, item[i].member.len))
+        {
+            records += (ctx->large->type != NGX_HTTP_PDNS_OWNER
+                        || item[i].member.data[0] == 'l');
+            item[n++] = item[i];
+        }
+    }
+
+    last = (n != 0) ? &item[n - 1] : NULL;
+    from = ctx->rows.nelts;
+    i = items->nelts;
+    items->nelts = n;
+
+    if (ngx_http_pdns_read_rows(ctx, ctx->large, items) != NGX_OK) {
+        ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (ctx->large->type == NGX_HTTP_PDNS_OWNER) {
+        text = ngx_pnalloc(ctx->row_pool, PDNS_NAME_TEXT);
+        if (text == NULL) {
+            ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+            return;
+        }
+
+        name.len = pdns_name_text((char *) text, &ctx->large->name);
+        name.data = text;
+
+        for (row = ctx->rows.elts; from < ctx->rows.nelts; from++) {
+            row[from].name = name;
+        }
+    }
+
+    if (i < ctx->most || last == NULL
+        || (uint64_t) last->score < ctx->filter.last_after
+        || last->member.len > sizeof(ctx->at->member)
+        || (records == 0 && last->score < NGX_HTTP_PDNS_EARLIEST))
+    {
+        ctx->large = NULL;
+
+    } else {
+        ctx->at->time = last->score;
+        ctx->at->member_len = last->member.len;
+        ngx_memcpy(ctx->at->member, last->member.data, last->member.len);
+    }
+
+    ngx_http_pdns_next(ctx);
+}
+
+
+/*
+ * As the published server answers: all records of the names that were found,
+ * in place of those that were found.
+ */
+
+static ngx_int_t
+ngx_http_pdns_expand(ngx_http_pdns_ctx_t *ctx)
+{
+    ngx_uint_t             i, n;
+    ngx_http_pdns_row_t   *row;
+    ngx_http_pdns_leaf_t  *leaf;
+
+    ctx->expand = 0;
+    ctx->large = NULL;
+
+    row = ctx->rows.elts;
+
+    if (ngx_array_init(&ctx->leaves, ctx->pool, NGX_HTTP_PDNS_LEAVES,
+                       sizeof(ngx_http_pdns_leaf_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->leaf = 0;
+
+    for (i = 0; i < ctx->rows.nelts; i++) {
+
+        for (n = 0; n < i; n++) {
+            if (row[n].name.len == row[i].name.len
+                && ngx_memcmp(row[n].name.data, row[i].name.data,
+                              row[i].name.len)
+                   == 0)
+            {
+                break;
+            }
+        }
+
+        if (n < i) {
+            continue;
+        }
+
+        leaf = ngx_array_push(&ctx->leaves);
+        if (leaf == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memzero(leaf, sizeof(ngx_http_pdns_leaf_t));
+
+        if (pdns_name_parse(&leaf->name, (char *) row[i].name.data,
+                            row[i].name.len)
+            != 0)
+        {
+            ctx->leaves.nelts--;
+        }
+    }
+
+    ctx->rows.nelts = 0;
+
+    return NGX_OK;
+}

@@ -1,0 +1,940 @@
+
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
+/*
+ * From a URI, its arguments and a few headers to what is asked for.
+ */
+
+
+#include "ngx_http_pdns.h"
+
+
+#define NGX_HTTP_PDNS_PARTS  8         /* of a path, behind the location */
+
+#define NGX_HTTP_PDNS_MAX    1000000   /* records of one DNSDB answer */
+
+
+typedef struct {
+    ngx_str_t                  part[NGX_HTTP_PDNS_PARTS];   /* not unescaped */
+    ngx_uint_t                 n;
+} ngx_http_pdns_path_t;
+
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_int_t                (*set)(ngx_http_request_t *r,
+                                    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value,
+                                    ngx_uint_t data);
+    ngx_uint_t                 data;
+} ngx_http_pdns_arg_t;
+
+
+static void ngx_http_pdns_path(ngx_http_request_t *r,
+    ngx_http_pdns_path_t *path);
+static ngx_int_t ngx_http_pdns_many(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pdns_query(ngx_http_request_t *r,
+    ngx_http_pdns_path_t *path, ngx_uint_t rdata);
+static ngx_int_t ngx_http_pdns_dnsdb(ngx_http_request_t *r,
+    ngx_http_pdns_path_t *path, ngx_uint_t at, ngx_http_pdns_form_t form);
+static ngx_int_t ngx_http_pdns_dnsdb_value(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_path_t *path, ngx_uint_t at);
+static const char *ngx_http_pdns_raw(ngx_http_pdns_ctx_t *ctx,
+    ngx_uint_t rdata);
+static ngx_http_pdns_ctx_t *ngx_http_pdns_create(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pdns_origin(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx);
+static ngx_int_t ngx_http_pdns_args(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_arg_t *args);
+static ngx_int_t ngx_http_pdns_headers(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx);
+static ngx_int_t ngx_http_pdns_unescape(ngx_http_request_t *r,
+    ngx_str_t *value);
+static ngx_int_t ngx_http_pdns_arg_types(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
+static ngx_int_t ngx_http_pdns_arg_limit(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
+static ngx_int_t ngx_http_pdns_arg_number(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
+static ngx_int_t ngx_http_pdns_arg_cursor(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
+static ngx_int_t ngx_http_pdns_arg_time(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
+static ngx_int_t ngx_http_pdns_arg_flag(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
+static ngx_int_t ngx_http_pdns_arg_rdata(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
+static ngx_int_t ngx_http_pdns_arg_sort(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
+static ngx_int_t ngx_http_pdns_arg_expand(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
+
+
+static ngx_http_pdns_arg_t  ngx_http_pdns_cof_args[] = {
+    { ngx_string("rrtype"), ngx_http_pdns_arg_types, 0 },
+    { ngx_string("limit"), ngx_http_pdns_arg_limit, 0 },
+    { ngx_string("cursor"), ngx_http_pdns_arg_cursor, 0 },
+    { ngx_string("time_first_after"), ngx_http_pdns_arg_time,
+      offsetof(pdns_filter_t, first_after) },
+    { ngx_string("time_first_before"), ngx_http_pdns_arg_time,
+      offsetof(pdns_filter_t, first_before) },
+    { ngx_string("time_last_after"), ngx_http_pdns_arg_time,
+      offsetof(pdns_filter_t, last_after) },
+    { ngx_string("time_last_before"), ngx_http_pdns_arg_time,
+      offsetof(pdns_filter_t, last_before) },
+    { ngx_string("sort"), ngx_http_pdns_arg_sort, 0 },
+    { ngx_string("expand"), ngx_http_pdns_arg_expand, 0 },
+    { ngx_string("rdata"), ngx_http_pdns_arg_rdata, 0 },
+    { ngx_string("rfc3339"), ngx_http_pdns_arg_flag, PDNS_COF_RFC3339 },
+    { ngx_string("ms"), ngx_http_pdns_arg_flag, PDNS_COF_MS },
+    { ngx_null_string, NULL, 0 }
+};
+
+
+static ngx_http_pdns_arg_t  ngx_http_pdns_dnsdb_args[] = {
+    { ngx_string("limit"), ngx_http_pdns_arg_limit, 1 },
+    { ngx_string("offset"), ngx_http_pdns_arg_number,
+      offsetof(ngx_http_pdns_ctx_t, offset) },
+    { ngx_string("max_count"), ngx_http_pdns_arg_number,
+      offsetof(ngx_http_pdns_ctx_t, max_count) },
+    { ngx_string("time_first_after"), ngx_http_pdns_arg_time,
+      offsetof(pdns_filter_t, first_after) },
+    { ngx_string("time_first_before"), ngx_http_pdns_arg_time,
+      offsetof(pdns_filter_t, first_before) },
+    { ngx_string("time_last_after"), ngx_http_pdns_arg_time,
+      offsetof(pdns_filter_t, last_after) },
+    { ngx_string("time_last_before"), ngx_http_pdns_arg_time,
+      offsetof(pdns_filter_t, last_before) },
+    { ngx_string("humantime"), ngx_http_pdns_arg_flag, PDNS_COF_HUMAN },
+    { ngx_null_string, NULL, 0 }
+};
+
+
+static ngx_uint_t
+ngx_http_pdns_is(ngx_http_pdns_path_t *path, ngx_uint_t i, const char *text)
+{
+    return path->n > i && path->part[i].len == ngx_strlen(text)
+           && ngx_memcmp(path->part[i].data, text, path->part[i].len) == 0;
+}
+
+
+ngx_int_t
+ngx_http_pdns_handler(ngx_http_request_t *r)
+{
+    ngx_uint_t                 get, i;
+    ngx_http_pdns_path_t       path;
+    ngx_http_pdns_loc_conf_t  *plcf;
+
+    static ngx_str_t  type = ngx_string("application/json");
+    static ngx_str_t  pong = ngx_string("{\"ping\":\"ok\"}\n");
+    static ngx_str_t  rate = ngx_string(
+        "{\"rate\":{\"limit\":\"unlimited\",\"remaining\":\"n/a\","
+        "\"reset\":\"n/a\",\"results_max\":1000000}}\n");
+
+    if (r != r->main) {
+        return NGX_HTTP_NOT_FOUND;     /* the access phase was not for it */
+    }
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_pdns_module);
+    get = (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) != 0;
+
+    ngx_http_pdns_path(r, &path);
+
+    if (path.n == 1 && ngx_http_pdns_is(&path, 0, "ingest") && plcf->ingest) {
+        return (r->method == NGX_HTTP_POST)
+               ? ngx_http_pdns_ingest(r)
+               : ngx_http_pdns_error(r, NGX_HTTP_NOT_ALLOWED, "post",
+                                     "records are posted here");
+    }
+
+    if (path.n == 1 && ngx_http_pdns_is(&path, 0, "bulk")) {
+        return (r->method == NGX_HTTP_POST)
+               ? ngx_http_pdns_many(r)
+               : ngx_http_pdns_error(r, NGX_HTTP_NOT_ALLOWED, "post",
+                                     "values are posted here, one a line");
+    }
+
+    if (!get) {
+        return ngx_http_pdns_error(r, NGX_HTTP_NOT_ALLOWED, "method",
+                                   "only GET and HEAD are possible here");
+    }
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (path.n == 1 && ngx_http_pdns_is(&path, 0, "info")) {
+        return ngx_http_pdns_info(r);
+    }
+
+    if (path.n > 1 && ngx_http_pdns_is(&path, 0, "query")) {
+        return ngx_http_pdns_query(r, &path, 0);
+    }
+
+    if (path.n > 1 && ngx_http_pdns_is(&path, 0, "fquery")) {
+        return ngx_http_pdns_query(r, &path, 1);
+    }
+
+    i = ngx_http_pdns_is(&path, 0, "dnsdb") ? 1 : 0;
+
+    if (ngx_http_pdns_is(&path, i, "v2")) {
+        i++;
+
+        if (path.n == i + 1 && ngx_http_pdns_is(&path, i, "ping")) {
+            return ngx_http_pdns_text(r, NGX_HTTP_OK, &type, &pong);
+        }
+
+        if (path.n == i + 1 && ngx_http_pdns_is(&path, i, "rate_limit")) {
+            return ngx_http_pdns_text(r, NGX_HTTP_OK, &type, &rate);
+        }
+
+        if (ngx_http_pdns_is(&path, i, "lookup") || ngx_http_pdns_is(&path, i, "summarize"))
+        {
+            return ngx_http_pdns_dnsdb(r, &path, i, NGX_HTTP_PDNS_SAF);
+        }
+
+    } else if (ngx_http_pdns_is(&path, i, "lookup")) {
+        return ngx_http_pdns_dnsdb(r, &path, i, NGX_HTTP_PDNS_DNSDB_1);
+    }
+
+    return ngx_http_pdns_error(r, NGX_HTTP_NOT_FOUND, "route",
+                               "there is nothing at this path");
+}
+
+
+/*
+ * The parts of the path as the client sent it: a "%2F" in a name is no slash.
+ * The last part that there is room for holds all that follows.
+ */
+
+static void
+ngx_http_pdns_path(ngx_http_request_t *r, ngx_http_pdns_path_t *path)
+{
+    size_t                     i;
+    u_char                    *p, *last, *start;
+    ngx_uint_t                 skip;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    p = r->unparsed_uri.data;
+    last = p + r->unparsed_uri.len;
+
+    for (i = 0; i < r->unparsed_uri.len; i++) {
+        if (p[i] == '?' || p[i] == '#') {
+            last = p + i;
+            break;
+        }
+    }
+
+    skip = 0;
+
+#if (NGX_PCRE)
+    if (clcf->regex == NULL)
+#endif
+    {
+        for (i = 1; i < clcf->name.len; i++) {
+            skip += (clcf->name.data[i] != '/'
+                     && clcf->name.data[i - 1] == '/');
+        }
+    }
+
+    path->n = 0;
+
+    while (p < last) {
+
+        if (*p == '/') {
+            p++;
+            continue;
+        }
+
+        start = p;
+
+        if (skip == 0 && path->n == NGX_HTTP_PDNS_PARTS - 1) {
+            p = last;
+
+        } else {
+            while (p < last && *p != '/') { p++; }
+        }
+
+        if (skip != 0) {
+            skip--;
+            continue;
+        }
+
+        path->part[path->n].data = start;
+        path->part[path->n].len = p - start;
+        path->n++;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_pdns_many(ngx_http_request_t *r)
+{
+    ngx_int_t             rc;
+    ngx_http_pdns_ctx_t  *ctx;
+
+    ctx = ngx_http_pdns_create(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->form = NGX_HTTP_PDNS_BULK;
+
+    rc = ngx_http_pdns_args(r, ctx, ngx_http_pdns_cof_args);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ctx->from != NULL || ctx->kept.len != 0) {
+        return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "argument",
+                                   "a bulk answer has no pages");
+    }
+
+    return ngx_http_pdns_bulk(r, ctx);
+}
+
+
+static ngx_http_pdns_ctx_t *
+ngx_http_pdns_create(ngx_http_request_t *r)
+{
+    ngx_http_pdns_ctx_t  *ctx;
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_pdns_ctx_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->request = r;
+    ctx->conf = ngx_http_get_module_loc_conf(r, ngx_http_pdns_module);
+    ctx->limit = ctx->conf->limit;
+    ctx->capped = 1;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_pdns_module);
+
+    if (ngx_http_pdns_origin(r, ctx) != NGX_OK) {
+        return NULL;
+    }
+
+    return ctx;
+}
+
+
+/* The URI of this service, unless one is configured. */
+
+static ngx_int_t
+ngx_http_pdns_origin(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx)
+{
+    u_char                    *p;
+    ngx_str_t                  host;
+    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    ctx->origin = ctx->conf->origin;
+
+    if (ctx->origin.len != 0) {
+        return NGX_OK;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+
+    host = r->headers_in.server;
+
+    if (host.len == 0) {
+        host = cscf->server_name;
+    }
+
+    if (host.len == 0) {
+        ngx_str_set(&host, "localhost");
+    }
+
+    p = ngx_pnalloc(r->pool, sizeof("https:///") + host.len + clcf->name.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->origin.data = p;
+
+    p = ngx_cpymem(p, "http", 4);
+
+#if (NGX_HTTP_SSL)
+    if (r->connection->ssl) {
+        *p++ = 's';
+    }
+#endif
+
+    p = ngx_cpymem(p, "://", 3);
+    p = ngx_cpymem(p, host.data, host.len);
+
+    if (clcf->name.len != 0 && clcf->name.data[0] == '/'
+#if (NGX_PCRE)
+        && clcf->regex == NULL
+#endif
+       )
+    {
+        p = ngx_cpymem(p, clcf->name.data, clcf->name.len);
+
+    } else {
+        *p++ = '/';
+    }
+
+    ctx->origin.len = p - ctx->origin.data;
+
+    return NGX_OK;
+}
+
+
+/* A network's slash makes two parts of it. */
+
+static ngx_int_t
+ngx_http_pdns_query(ngx_http_request_t *r, ngx_http_pdns_path_t *path,
+    ngx_uint_t rdata)
+{
+    ngx_int_t             rc;
+    const char           *wrong;
+    ngx_http_pdns_ctx_t  *ctx;
+
+    ctx = ngx_http_pdns_create(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->text.data = path->part[1].data;
+    ctx->text.len = path->part[path->n - 1].data + path->part[path->n - 1].len
+                    - ctx->text.data;
+
+    if (ngx_http_pdns_unescape(r, &ctx->text) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    wrong = pdns_value_parse(&ctx->value, (char *) ctx->text.data,
+                             ctx->text.len, rdata);
+
+    if (wrong != NULL) {
+        return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "value", wrong);
+    }
+
+    rc = ngx_http_pdns_args(r, ctx, ngx_http_pdns_cof_args);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_pdns_lookup(r, ctx);
+}
+
+
+/*
+ * .../{lookup|summarize}/{rrset|rdata}/{name|ip|raw}/VALUE[/TYPE[/BAILIWICK]]
+ */
+
+static ngx_int_t
+ngx_http_pdns_dnsdb(ngx_http_request_t *r, ngx_http_pdns_path_t *path,
+    ngx_uint_t at, ngx_http_pdns_form_t form)
+{
+    ngx_int_t             rc;
+    ngx_str_t             bailiwick;
+    pdns_name_t           name;
+    ngx_http_pdns_ctx_t  *ctx;
+
+    ctx = ngx_http_pdns_create(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->form = form;
+    ctx->flags = PDNS_COF_ARRAY|PDNS_COF_DOTS|PDNS_COF_TYPES;
+    ctx->summarize = (path->part[at].len == sizeof("summarize") - 1);
+
+    if (form == NGX_HTTP_PDNS_SAF) {
+        ctx->flags |= PDNS_COF_SAF;
+    }
+
+    rc = ngx_http_pdns_dnsdb_value(r, ctx, path, at + 1);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->filter.types = PDNS_TYPES_PLAIN;
+
+    if (path->n > at + 4) {
+        if (ngx_http_pdns_unescape(r, &path->part[at + 4]) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        if (pdns_filter_types(&ctx->filter,
+                              (char *) path->part[at + 4].data,
+                              path->part[at + 4].len, 1)
+            != 0)
+        {
+            return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "rrtype",
+                                       "there is no such type");
+        }
+    }
+
+    if (path->n > at + 5) {
+        bailiwick = path->part[at + 5];
+
+        if (path->n > at + 6
+            || ngx_http_pdns_unescape(r, &bailiwick) != NGX_OK
+            || pdns_name_parse(&name, (char *) bailiwick.data, bailiwick.len)
+               != 0)
+        {
+            return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "bailiwick",
+                                       "the bailiwick is not valid");
+        }
+
+        ctx->bailiwick.data = ngx_pnalloc(r->pool, PDNS_NAME_TEXT);
+        if (ctx->bailiwick.data == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ctx->bailiwick.len = pdns_name_text((char *) ctx->bailiwick.data,
+                                            &name);
+    }
+
+    rc = ngx_http_pdns_args(r, ctx, ngx_http_pdns_dnsdb_args);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_pdns_lookup(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_pdns_dnsdb_value(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_path_t *path, ngx_uint_t at)
+{
+    const char  *wrong;
+    ngx_uint_t   rdata, ip;
+
+    if (path->n < at + 3
+        || (!ngx_http_pdns_is(path, at, "rrset") && !ngx_http_pdns_is(path, at, "rdata")))
+    {
+        return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "path",
+                                   "rrset or rdata, a kind and a value are "
+                                   "needed");
+    }
+
+    rdata = ngx_http_pdns_is(path, at, "rdata");
+    ip = ngx_http_pdns_is(path, at + 1, "ip");
+
+    ctx->text = path->part[at + 2];
+
+    if (ngx_http_pdns_unescape(r, &ctx->text) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_pdns_is(path, at + 1, "raw")) {
+        wrong = ngx_http_pdns_raw(ctx, rdata);
+
+    } else if (ngx_http_pdns_is(path, at + 1, "name") || (ip && rdata)) {
+        wrong = pdns_value_parse(&ctx->value, (char *) ctx->text.data,
+                                 ctx->text.len, rdata);
+
+        if (wrong == NULL && ip != (ctx->value.find == PDNS_FIND_ADDR)) {
+            wrong = ip ? "the address is not one" : "the name is not one";
+        }
+
+    } else {
+        wrong = "the kind must be name, ip or raw";
+    }
+
+    return (wrong == NULL) ? NGX_OK
+           : ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "value", wrong);
+}
+
+
+/* Wire form in hex: a name, an address, or other data. */
+
+static const char *
+ngx_http_pdns_raw(ngx_http_pdns_ctx_t *ctx, ngx_uint_t rdata)
+{
+    size_t         i, n;
+    u_char        *p;
+    ngx_int_t      byte;
+    pdns_value_t  *v;
+
+    v = &ctx->value;
+    p = ctx->text.data;
+    n = ctx->text.len / 2;
+
+    if (ctx->text.len % 2 != 0 || n == 0 || n > 512) {
+        return "the value must be bytes in hex";
+    }
+
+    for (i = 0; i < n; i++) {
+        byte = ngx_hextoi(p + 2 * i, 2);
+
+        if (byte == NGX_ERROR) {
+            return "the value must be bytes in hex";
+        }
+
+        v->text[i] = (char) byte;
+    }
+
+    if (rdata && (n == 4 || n == 16)) {
+        v->find = PDNS_FIND_ADDR;
+        v->alen = n;
+        ngx_memcpy(v->low, v->text, n);
+        ngx_memcpy(v->high, v->text, n);
+        return NULL;
+    }
+
+    if (pdns_name_wire(&v->name, (uint8_t *) v->text, n) == 0) {
+        v->find = rdata ? PDNS_FIND_TARGET : PDNS_FIND_NAME;
+        v->len = pdns_name_text(v->text, &v->name);
+        return NULL;
+    }
+
+    if (!rdata) {
+        return "the bytes are no name";
+    }
+
+    v->find = PDNS_FIND_DATA;
+    v->len = ngx_sprintf((u_char *) v->text, "\\# %uz ", n)
+             - (u_char *) v->text;
+    ngx_strlow((u_char *) v->text + v->len, p, 2 * n);
+    v->len += 2 * n;
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_pdns_unescape(ngx_http_request_t *r, ngx_str_t *value)
+{
+    u_char  *dst, *src;
+
+    src = value->data;
+
+    dst = ngx_pnalloc(r->pool, value->len + 1);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = dst;
+    ngx_unescape_uri(&dst, &src, value->len, 0);
+    value->len = dst - value->data;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Arguments that are not known are left alone, as other services do.  Headers
+ * come first, so that an argument overrides its header.
+ */
+
+static ngx_int_t
+ngx_http_pdns_args(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_arg_t *args)
+{
+    ngx_int_t   rc;
+    ngx_str_t   value;
+    u_char      text[64];
+
+    if (ctx->form == NGX_HTTP_PDNS_COF) {
+        rc = ngx_http_pdns_headers(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    for ( /* void */ ; args->set != NULL; args++) {
+
+        if (ngx_http_arg(r, args->name.data, args->name.len, &value)
+            != NGX_OK)
+        {
+            continue;
+        }
+
+        if (ngx_http_pdns_unescape(r, &value) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        if (args->set(r, ctx, &value, args->data) != NGX_OK) {
+            ngx_sprintf(text, "the argument %V is not valid%Z", &args->name);
+
+            return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "argument",
+                                       (char *) text);
+        }
+    }
+
+    if (ctx->expand && (ctx->form != NGX_HTTP_PDNS_COF || ctx->from != NULL
+                        || ctx->kept.len != 0))
+    {
+        return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "argument",
+                                   "an expanded answer has no pages");
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_pdns_headers(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx)
+{
+    ngx_int_t         rc;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return NGX_OK;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len < sizeof("dribble-") - 1
+            || ngx_strncasecmp(h[i].key.data, (u_char *) "dribble-", 8) != 0)
+        {
+            continue;
+        }
+
+        rc = NGX_OK;
+
+#define ngx_http_pdns_dribble(text)                                           \
+    (h[i].key.len == sizeof(text) - 1                                         \
+     && ngx_strncasecmp(h[i].key.data, (u_char *) text, sizeof(text) - 1)     \
+        == 0)
+
+        if (ngx_http_pdns_dribble("dribble-paginate-count")) {
+            ctx->paged = 1;
+            rc = ngx_http_pdns_arg_limit(r, ctx, &h[i].value, 0);
+
+        } else if (ngx_http_pdns_dribble("dribble-paginate-cursor")) {
+            rc = ngx_http_pdns_arg_cursor(r, ctx, &h[i].value, 0);
+
+        } else if (ngx_http_pdns_dribble("dribble-filter-rrtype")) {
+            rc = ngx_http_pdns_arg_types(r, ctx, &h[i].value, 0);
+        }
+
+        if (rc != NGX_OK) {
+            return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "header",
+                                       "a dribble header is not valid");
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_pdns_arg_types(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t data)
+{
+    return (pdns_filter_types(&ctx->filter, (char *) value->data, value->len,
+                              0)
+            == 0)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+/* dnsdb: 0 is as much as there may be */
+
+static ngx_int_t
+ngx_http_pdns_arg_limit(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t dnsdb)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(value->data, value->len);
+
+    if (n == NGX_ERROR || (n == 0 && !dnsdb)) {
+        return NGX_ERROR;
+    }
+
+    if (dnsdb) {
+        ctx->limit = (n == 0 || n > NGX_HTTP_PDNS_MAX) ? NGX_HTTP_PDNS_MAX : n;
+
+    } else {
+        ctx->limit = ngx_min((ngx_uint_t) n, ctx->conf->limit);
+    }
+
+    ctx->capped = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_pdns_arg_number(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t data)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(value->data, value->len);
+
+    if (n == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    *(uint64_t *) ((u_char *) ctx + data) = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_pdns_arg_cursor(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t data)
+{
+    off_t           n;
+    pdns_cursor_t  *from;
+
+    from = ngx_palloc(r->pool, sizeof(pdns_cursor_t));
+    if (from == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->kept.len = 0;
+
+    n = ngx_atoof(value->data, value->len);
+
+    if (n == NGX_ERROR) {
+
+        if (pdns_cursor_parse(from, (char *) value->data, value->len) != 0) {
+            return NGX_ERROR;
+        }
+
+        ctx->from = from;
+        return NGX_OK;
+    }
+
+    if ((uint64_t) n >= PDNS_CURSOR_KEPT) {
+        ctx->kept = *value;
+        return NGX_OK;
+    }
+
+    if (pdns_cursor_numbered(from, (uint64_t) n) != 0) {
+        return NGX_ERROR;
+    }
+
+    ctx->from = from;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_pdns_arg_time(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t data)
+{
+    return (pdns_filter_time((uint64_t *) ((u_char *) &ctx->filter + data),
+                             (char *) value->data, value->len,
+                             (uint64_t) ngx_time())
+            == 0)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_pdns_truth(ngx_str_t *value)
+{
+    if (value->len != 1) {
+        return NGX_ERROR;
+    }
+
+    switch (value->data[0]) {
+
+    case '1':
+    case 't':
+    case 'T':
+        return 1;
+
+    case '0':
+    case 'f':
+    case 'F':
+        return 0;
+
+    default:
+        return NGX_ERROR;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_pdns_arg_flag(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t data)
+{
+    ngx_int_t  on;
+
+    on = ngx_http_pdns_truth(value);
+
+    if (on == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (on) {
+        ctx->flags |= data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_pdns_arg_rdata(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t data)
+{
+    if (value->len == 5 && ngx_memcmp(value->data, "array", 5) == 0) {
+        ctx->flags |= PDNS_COF_ARRAY;
+        return NGX_OK;
+    }
+
+    return (value->len == 6 && ngx_memcmp(value->data, "string", 6) == 0)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+/* There is one order, which may be asked for. */
+
+static ngx_int_t
+ngx_http_pdns_arg_sort(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t data)
+{
+    return (value->len == 9 && ngx_memcmp(value->data, "time_last", 9) == 0)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_pdns_arg_expand(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t data)
+{
+    ngx_int_t  on;
+
+    on = ngx_http_pdns_truth(value);
+
+    if (on == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    /* names have nothing to expand; of many keys it would be too much */
+
+    ctx->expand = on
+                  && (ctx->value.find == PDNS_FIND_TARGET
+                      || (ctx->value.find == PDNS_FIND_ADDR
+                          && ngx_memcmp(ctx->value.low, ctx->value.high,
+                                        ctx->value.alen)
+                             == 0));
+
+    return NGX_OK;
+}
