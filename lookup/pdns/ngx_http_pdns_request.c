@@ -286,7 +286,7 @@ ngx_http_pdns_many(ngx_http_request_t *r)
 
     rc = ngx_http_pdns_args(r, ctx, ngx_http_pdns_cof_args);
 
-    if (rc != NGX_OK) {
+    if (rc != NGX_DECLINED) {
         return rc;
     }
 
@@ -421,7 +421,7 @@ ngx_http_pdns_query(ngx_http_request_t *r, ngx_http_pdns_path_t *path,
 
     rc = ngx_http_pdns_args(r, ctx, ngx_http_pdns_cof_args);
 
-    if (rc != NGX_OK) {
+    if (rc != NGX_DECLINED) {
         return rc;
     }
 
@@ -457,7 +457,7 @@ ngx_http_pdns_dnsdb(ngx_http_request_t *r, ngx_http_pdns_path_t *path,
 
     rc = ngx_http_pdns_dnsdb_value(r, ctx, path, at + 1);
 
-    if (rc != NGX_OK) {
+    if (rc != NGX_DECLINED) {
         return rc;
     }
 
@@ -501,7 +501,7 @@ ngx_http_pdns_dnsdb(ngx_http_request_t *r, ngx_http_pdns_path_t *path,
 
     rc = ngx_http_pdns_args(r, ctx, ngx_http_pdns_dnsdb_args);
 
-    if (rc != NGX_OK) {
+    if (rc != NGX_DECLINED) {
         return rc;
     }
 
@@ -548,7 +548,7 @@ ngx_http_pdns_dnsdb_value(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
         wrong = "the kind must be name, ip or raw";
     }
 
-    return (wrong == NULL) ? NGX_OK
+    return (wrong == NULL) ? NGX_DECLINED
            : ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "value", wrong);
 }
 
@@ -631,7 +631,8 @@ ngx_http_pdns_unescape(ngx_http_request_t *r, ngx_str_t *value)
 
 /*
  * Arguments that are not known are left alone, as other services do.  Headers
- * come first, so that an argument overrides its header.
+ * come first, so that an argument overrides its header.  NGX_DECLINED: all is
+ * well; else what the handler is to return, an error was sent.
  */
 
 static ngx_int_t
@@ -645,7 +646,7 @@ ngx_http_pdns_args(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
     if (ctx->form == NGX_HTTP_PDNS_COF) {
         rc = ngx_http_pdns_headers(r, ctx);
 
-        if (rc != NGX_OK) {
+        if (rc != NGX_DECLINED) {
             return rc;
         }
     }
@@ -677,7 +678,7 @@ ngx_http_pdns_args(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
                                    "an expanded answer has no pages");
     }
 
-    return NGX_OK;
+    return NGX_DECLINED;
 }
 
 
@@ -696,7 +697,7 @@ ngx_http_pdns_headers(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx)
 
         if (i >= part->nelts) {
             if (part->next == NULL) {
-                return NGX_OK;
+                return NGX_DECLINED;
             }
 
             part = part->next;

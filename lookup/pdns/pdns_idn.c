@@ -79,6 +79,16 @@ idn_label(char *out, size_t size, const uint32_t *cp, size_t n)
 
     for (i = 0; i < n && cp[i] < 128; i++) { /* void */ }
 
+    if (i < n) {
+        for (i = 0; i < n; i++) {
+            lower[i] = idn_lower(cp[i]);
+        }
+
+        cp = lower;
+
+        for (i = 0; i < n && cp[i] < 128; i++) { /* void */ }
+    }
+
     if (i == n) {
         if (n > size) {
             return -1;
@@ -91,17 +101,13 @@ idn_label(char *out, size_t size, const uint32_t *cp, size_t n)
         return (int) n;
     }
 
-    for (i = 0; i < n; i++) {
-        lower[i] = idn_lower(cp[i]);
-    }
-
     if (size < 4) {
         return -1;
     }
 
     memcpy(out, "xn--", 4);
 
-    rc = idn_punycode(out + 4, size - 4, lower, n);
+    rc = idn_punycode(out + 4, size - 4, cp, n);
 
     return (rc < 0 || rc + 4 > IDN_LABEL) ? -1 : rc + 4;
 }

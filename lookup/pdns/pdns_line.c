@@ -26,6 +26,8 @@ pdns_line_parse(pdns_record_t *r, const char *p, size_t len, char *buf,
     pdns_str_t      left[PDNS_LEFT], ttl, answer;
     pdns_result_t   rc;
 
+    static const pdns_str_t  none = { NULL, 0 };
+
     while (len > 0 && (p[len - 1] == '\n' || p[len - 1] == '\r')) {
         len--;
     }
@@ -57,10 +59,10 @@ pdns_line_parse(pdns_record_t *r, const char *p, size_t len, char *buf,
 
     r->zone_first = 0;
     r->zone_last = 0;
-    r->rcode.data = NULL;
-    r->bailiwick.data = NULL;
-    r->sensor.data = NULL;
-    r->origin.data = NULL;
+    r->rcode = none;
+    r->bailiwick = none;
+    r->sensor = none;
+    r->origin = none;
 
     rc = pdns_line_right(r, &answer, &ttl);
 

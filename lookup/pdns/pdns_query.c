@@ -169,7 +169,7 @@ pdns_value_name(pdns_value_t *v, const char *p, size_t len, int rdata)
         len = (size_t) n;
     }
 
-    if (len == 1 && p[0] == '*') {
+    if (p[0] == '*' && (len == 1 || (len == 2 && p[1] == '.'))) {
         return "a wildcard alone is everything";
     }
 
