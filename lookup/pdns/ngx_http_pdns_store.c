@@ -25,8 +25,6 @@
 
 typedef struct {
     uint64_t                   results[PDNS_RESULTS];
-    uint64_t                   records;
-    uint64_t                   names;
     u_char                     sample[PDNS_RESULTS][NGX_HTTP_PDNS_SAMPLE];
     size_t                     sample_len[PDNS_RESULTS];
 } ngx_http_pdns_count_t;
@@ -69,6 +67,9 @@ static void ngx_http_pdns_store_epoch(redisReply *reply);
 static void ngx_http_pdns_store_timer(ngx_event_t *ev);
 static void ngx_http_pdns_store_retry(ngx_event_t *ev);
 static void ngx_http_pdns_store_stat(ngx_event_t *ev);
+static void ngx_http_pdns_store_count(const char *key, const char *field,
+    uint64_t n);
+static void ngx_http_pdns_store_move(ngx_queue_t *to, ngx_queue_t *from);
 
 
 static ngx_http_pdns_store_t  ngx_http_pdns_store;
@@ -570,8 +571,8 @@ ngx_http_pdns_store_answered(void)
     }
 
     pdns_batch_added(s->sent, &added);
-    s->count.records += added.records;
-    s->count.names += added.names;
+    ngx_http_pdns_store_count("H:store", "records", added.records);
+    ngx_http_pdns_store_count("H:store", "names", added.names);
 
     pdns_batch_reset(s->sent);
 
@@ -598,35 +599,22 @@ ngx_http_pdns_store_answered(void)
 }
 
 
-/* Counters go to H: hashes; what is lost on the way is lost. */
+/* Counters of lines go to H: hashes; what is lost on the way is lost. */
 
 static void
 ngx_http_pdns_store_stat(ngx_event_t *ev)
 {
-    u_char                  n[NGX_INT64_LEN];
     ngx_str_t               argv[4];
     ngx_uint_t              i;
-    ngx_d4_redis_t         *rd;
     ngx_http_pdns_count_t  *count;
 
     ngx_add_timer(ev, NGX_HTTP_PDNS_STAT);
 
-    rd = ngx_http_pdns_worker.store;
     count = &ngx_http_pdns_store.count;
 
-    if (!ngx_d4_redis_ready(rd)) {
+    if (!ngx_d4_redis_ready(ngx_http_pdns_worker.store)) {
         return;
     }
-
-    argv[3].data = n;
-
-#define ngx_http_pdns_add(key, field, value)                                  \
-    ngx_str_set(&argv[0], "HINCRBY");                                         \
-    ngx_str_set(&argv[1], key);                                               \
-    argv[2].data = (u_char *) (field);                                        \
-    argv[2].len = ngx_strlen(argv[2].data);                                   \
-    argv[3].len = ngx_sprintf(n, "%uL", value) - n;                           \
-    (void) ngx_d4_redis_command(rd, 4, argv, NULL, NULL)
 
     for (i = 0; i < PDNS_RESULTS; i++) {
 
@@ -634,27 +622,46 @@ ngx_http_pdns_store_stat(ngx_event_t *ev)
             continue;
         }
 
-        ngx_http_pdns_add("H:lines", pdns_result_text(i), count->results[i]);
+        ngx_http_pdns_store_count("H:lines", pdns_result_text(i),
+                                  count->results[i]);
         count->results[i] = 0;
 
-        if (count->sample_len[i] != 0) {
-            ngx_str_set(&argv[0], "HSET");
-            ngx_str_set(&argv[1], "H:sample");
-            argv[3].data = count->sample[i];
-            argv[3].len = count->sample_len[i];
-            (void) ngx_d4_redis_command(rd, 4, argv, NULL, NULL);
-            argv[3].data = n;
-            count->sample_len[i] = 0;
+        if (count->sample_len[i] == 0) {
+            continue;
         }
+
+        ngx_str_set(&argv[0], "HSET");
+        ngx_str_set(&argv[1], "H:sample");
+        argv[2].data = (u_char *) pdns_result_text(i);
+        argv[2].len = ngx_strlen(argv[2].data);
+        argv[3].data = count->sample[i];
+        argv[3].len = count->sample_len[i];
+
+        (void) ngx_d4_redis_command(ngx_http_pdns_worker.store, 4, argv, NULL,
+                                    NULL);
+        count->sample_len[i] = 0;
+    }
+}
+
+
+static void
+ngx_http_pdns_store_count(const char *key, const char *field, uint64_t n)
+{
+    u_char     text[NGX_INT64_LEN];
+    ngx_str_t  argv[4];
+
+    if (n == 0) {
+        return;
     }
 
-    if (count->records != 0) {
-        ngx_http_pdns_add("H:store", "records", count->records);
-        count->records = 0;
-    }
+    ngx_str_set(&argv[0], "HINCRBY");
+    argv[1].data = (u_char *) key;
+    argv[1].len = ngx_strlen(key);
+    argv[2].data = (u_char *) field;
+    argv[2].len = ngx_strlen(field);
+    argv[3].data = text;
+    argv[3].len = ngx_sprintf(text, "%uL", n) - text;
 
-    if (count->names != 0) {
-        ngx_http_pdns_add("H:store", "names", count->names);
-        count->names = 0;
-    }
+    (void) ngx_d4_redis_command(ngx_http_pdns_worker.store, 4, argv, NULL,
+                                NULL);
 }
