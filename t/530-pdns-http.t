@@ -218,6 +218,7 @@ if ($pid == 0) {
     POSIX::_exit($r->{status} == 503 ? 0 : 1);
 }
 sleep(0.5);
+$t->{redis_proc}->signal("KILL");
 $t->redis_kill;
 waitpid($pid, 0);
 is($?, 0, 'a request that waits is told when the store goes');
