@@ -183,4 +183,45 @@ typedef struct {
 void ngx_d4_session_info(ngx_d4_session_t *s, ngx_d4_session_info_t *info);
 
 
+/*
+ * The live sessions of this host, as the shared zone has them; copies, so that
+ * they may be kept.  Only in a worker of an nginx with a "d4" block.
+ */
+typedef struct {
+    u_char                   uuid[D4_UUID_HEX + 1];
+    u_char                   sid[D4_SID + 1];
+    ngx_uint_t               type;
+    d4_addr_t                addr;
+    ngx_pid_t                pid;      /* of the worker */
+    time_t                   start;    /* Unix seconds */
+    time_t                   last;     /* of the last data */
+    uint64_t                 frames;
+    uint64_t                 bytes;
+} ngx_d4_session_view_t;
+
+typedef struct {
+    uint64_t                 accepted; /* connections */
+    uint64_t                 frames;
+    uint64_t                 bytes;
+    uint64_t                 ends[D4_END_N];
+    ngx_uint_t               sessions; /* live */
+    ngx_uint_t               sessions_max;
+    ngx_uint_t               unlisted; /* live, beyond sessions_max */
+} ngx_d4_totals_t;
+
+/*
+ * Copies sessions from *cursor (0 at first) on, up to max (1..64) of them,
+ * and moves the cursor; 0 when all were gone through.
+ */
+ngx_uint_t ngx_d4_session_list(uint32_t *cursor, ngx_d4_session_view_t *views,
+    ngx_uint_t max);
+
+/* Copies up to max of the sessions of a uuid (16 bytes); returns how many. */
+ngx_uint_t ngx_d4_session_find(const u_char *uuid,
+    ngx_d4_session_view_t *views, ngx_uint_t max);
+
+/* Counted since the zone was made. */
+void ngx_d4_session_totals(ngx_d4_totals_t *totals);
+
+
 #endif /* _NGX_D4_H_INCLUDED_ */

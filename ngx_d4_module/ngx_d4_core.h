@@ -225,6 +225,10 @@ void ngx_d4_registry_rename(ngx_d4_node_t *node, const char *sid);
 ngx_uint_t ngx_d4_registry_read(uint32_t *cursor, ngx_d4_node_t *nodes,
     ngx_uint_t max);
 
+/* Copies used nodes of a uuid, up to max of them; returns how many. */
+ngx_uint_t ngx_d4_registry_find(const u_char *uuid, ngx_d4_node_t *nodes,
+    ngx_uint_t max);
+
 /*
  * Marks sessions of this host for a new look at Redis: those of a uuid, the
  * one of a sid (of that uuid, with both), or all with both NULL; moves the

@@ -337,6 +337,37 @@ ngx_d4_registry_read(uint32_t *cursor, ngx_d4_node_t *nodes, ngx_uint_t max)
 }
 
 
+ngx_uint_t
+ngx_d4_registry_find(const u_char *uuid, ngx_d4_node_t *nodes, ngx_uint_t max)
+{
+    uint32_t          link;
+    ngx_uint_t        n;
+    ngx_d4_node_t    *node;
+    ngx_d4_table_t   *table;
+
+    table = ngx_d4_registry_table();
+    n = 0;
+
+    ngx_shmtx_lock(&ngx_d4_worker.shpool->mutex);
+
+    link = table->uuid_head[ngx_d4_registry_uuid_hash(table, uuid)];
+
+    while (link && n < max) {
+        node = &table->shared.nodes[link - 1];
+
+        if (ngx_memcmp(node->uuid, uuid, D4_UUID_SIZE) == 0) {
+            nodes[n++] = *node;
+        }
+
+        link = table->uuid_next[link - 1];
+    }
+
+    ngx_shmtx_unlock(&ngx_d4_worker.shpool->mutex);
+
+    return n;
+}
+
+
 void
 ngx_d4_registry_mark(const u_char *uuid, const char *sid)
 {
