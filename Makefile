@@ -32,8 +32,8 @@ help:
 # Debian packages
 
 BUILD_PACKAGES = gcc libc6-dev libhiredis-dev libssl-dev uuid-dev \
-                 libjansson-dev zlib1g-dev nginx libnginx-mod-stream \
-                 $(if $(NGINX_SRC),,nginx-dev)
+                 libjansson-dev zlib1g-dev libcrypt-dev nginx \
+                 libnginx-mod-stream $(if $(NGINX_SRC),,nginx-dev)
 SENSOR_PACKAGES = libpcap-dev libldns-dev libfstrm-dev
 RUN_PACKAGES   = redis-server openssl tcpdump curl
 TEST_PACKAGES  = libcmocka-dev clang libclang-rt-dev perl \
@@ -68,7 +68,8 @@ JOBS  = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 C_FLAGS  = -std=gnu11 $(OPTIMIZE) $(SAN) -Wall -Wextra -Werror \
            -I. -Ingx_d4_module -Ingx_d4_module/protocol \
-           -Ingx_d4_module/storage -Ilookup/pdns -Isensor $(CFLAGS)
+           -Ingx_d4_module/storage -Ingx_d4_module/api -Ilookup/pdns \
+           -Isensor $(CFLAGS)
 LD_FLAGS = -Wl,-z,relro -Wl,-z,now $(SAN) $(LDFLAGS)
 
 
@@ -76,7 +77,8 @@ LD_FLAGS = -Wl,-z,relro -Wl,-z,now $(SAN) $(LDFLAGS)
 # directory of links to nginx's sources, because configure writes where it is,
 # which an ordinary user may not do there.
 
-MODULES  = ngx_d4_module.so ngx_stream_d4_module.so ngx_http_pdns_module.so
+MODULES  = ngx_d4_module.so ngx_stream_d4_module.so ngx_http_d4_module.so \
+           ngx_http_pdns_module.so
 TEST_MODULES = $(patsubst t/modules/%,ngx_d4_test_%_module.so, \
                  $(wildcard t/modules/*))
 HEADERS  = $(wildcard ngx_d4_module/*.h ngx_d4_module/*/*.h lookup/*/*.h)
@@ -116,7 +118,8 @@ modules test-modules: $(B)/nginx/Makefile
 
 # Plain C: the client, test programs, tools
 
-PROTOCOL := $(wildcard ngx_d4_module/protocol/*.c ngx_d4_module/storage/*.c)
+PROTOCOL := $(wildcard ngx_d4_module/protocol/*.c ngx_d4_module/storage/*.c \
+                      ngx_d4_module/api/*.c)
 PDNS     := $(wildcard lookup/pdns/pdns_*.c)
 SENSOR   := $(wildcard sensor/*.c)
 PDNS_SENSOR := $(wildcard sensor/pdns/*.c)
@@ -185,14 +188,14 @@ $(B)/t/unit/%: $(B)/c/t/unit/%.o $(B)/libsensor.a $(B)/libpdns.a \
 	@mkdir -p $(@D)
 	@echo "  ld $@"
 	$(Q)$(CC) $(LD_FLAGS) -o $@ $^ -lcmocka -lssl -lcrypto -luuid -ljansson \
-	    -lz
+	    -lz -lcrypt
 
 define tool
 $(B)/t/$(notdir $(1)): $(B)/c/$(1).o $(B)/libpdns.a $(B)/libprotocol.a
 	@mkdir -p $$(@D)
 	@echo "  ld $$@"
 	$(Q)$$(CC) $$(LD_FLAGS) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) \
-	    -lssl -lcrypto -ljansson -lz -lpthread
+	    -lssl -lcrypto -ljansson -lz -lcrypt -lpthread
 endef
 
 $(foreach source,$(TOOLS:.c=),$(eval $(call tool,$(source))))
@@ -206,8 +209,10 @@ build/t/fuzz/%: t/fuzz/%.c $(PROTOCOL) $(PDNS) $(HEADERS) \
 	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined -Wall -Wextra -Werror \
 	    -I. -Ingx_d4_module -Ingx_d4_module/protocol \
-	    -Ingx_d4_module/storage -Ilookup/pdns -o $@ $< $(PROTOCOL) \
-	    $(if $(findstring pdns,$@),$(PDNS)) -lcrypto -ljansson -lz
+	    -Ingx_d4_module/storage -Ingx_d4_module/api -Ilookup/pdns \
+	    -o $@ $< $(PROTOCOL) \
+	    $(if $(findstring pdns,$@),$(PDNS)) -lcrypto -ljansson -lz \
+	    -lcrypt
 
 build/t/fuzz/fuzz_pdns_sensor: t/fuzz/fuzz_pdns_sensor.c $(PDNS_SENSOR) \
         $(wildcard sensor/pdns/*.h) Makefile
