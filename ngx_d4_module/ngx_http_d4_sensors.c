@@ -525,7 +525,7 @@ ngx_http_d4_sensor_created(ngx_http_d4_api_t *a)
 static void
 ngx_http_d4_sensor_register(ngx_http_d4_api_t *a)
 {
-    ngx_str_t     uuid, key, mail;
+    ngx_str_t     uuid, key;
     ngx_array_t  *words;
 
     uuid = ngx_http_d4_member(a, "uuid");
@@ -548,20 +548,8 @@ ngx_http_d4_sensor_register(ngx_http_d4_api_t *a)
 
     } else {
         words = ngx_http_d4_words(a, "EVAL %s 0", ngx_http_d4_script_create);
-        mail = ngx_http_d4_member(a, "mail");
-
-        if (mail.len) {
-            (void) json_object_del(a->body, "mail");
-        }
-
         ngx_http_d4_create_words(a, words, a->body, a->uuid_hex, "pending",
                                  (char *) key.data);
-
-        if (mail.len) {
-            ngx_http_d4_word(words, "user_mail", 9);
-            ngx_http_d4_word(words, mail.data, mail.len);
-        }
-
         ngx_http_d4_ask_words(a, NGX_D4_REDIS_METADATA, words);
     }
 
