@@ -19,7 +19,8 @@
 #define NGX_HTTP_D4_KEEP_TICK   100    /* ms between steps */
 #define NGX_HTTP_D4_KEEP_LOCK   15000  /* ms that the lock lasts */
 #define NGX_HTTP_D4_KEEP_RENEW  5000
-#define NGX_HTTP_D4_KEEP_REST   30000  /* ms between rounds of the indexes */
+#define NGX_HTTP_D4_KEEP_REST   3      /* rounds of what is monitored between
+                                          those of the indexes */
 #define NGX_HTTP_D4_KEEP_BATCH  "500"
 #define NGX_HTTP_D4_KEEP_QUEUES "100"
 
@@ -324,13 +325,17 @@ ngx_http_d4_keep_next(void)
 
     default: /* NGX_HTTP_D4_KEEP_DONE */
 
-        if (ngx_current_msec - k->watched >= ngx_http_d4_main()->monitor) {
-            k->watched = ngx_current_msec;
-            k->step = NGX_HTTP_D4_KEEP_SENSORS;
-
-        } else if (ngx_current_msec - k->indexed >= NGX_HTTP_D4_KEEP_REST) {
+        if (ngx_current_msec - k->indexed
+            >= ngx_http_d4_main()->monitor * NGX_HTTP_D4_KEEP_REST)
+        {
             k->indexed = ngx_current_msec;
             k->step = NGX_HTTP_D4_KEEP_REGISTERED;
+
+        } else if (ngx_current_msec - k->watched
+                   >= ngx_http_d4_main()->monitor)
+        {
+            k->watched = ngx_current_msec;
+            k->step = NGX_HTTP_D4_KEEP_SENSORS;
         }
     }
 }
