@@ -21,12 +21,16 @@ write_sensor() {
 }
 
 
-# The key goes through stdin: arguments can be seen by everyone.
+# As any sensor is registered: through the API.  It may be there already.
 register_sensor() {
-    redis 0 SADD registered_uuid "$uuid" >/dev/null
-    tr -d '\n' < run/demo/key \
-        | redis 0 -x HSET "metadata_uuid:$uuid" hmac_key >/dev/null
-    redis 0 PUBLISH d4:control "sensor $uuid" >/dev/null
+    local answer key
+
+    key=$(tr -d '\n' < run/demo/key)
+
+    answer=$(api POST sensors "{\"uuid\":\"$uuid\",\"hmac_key\":\"$key\",
+        \"name\":\"demonstration\"}") \
+        || [[ $answer == *"already registered"* ]] \
+        || die "the sensor was not registered: $answer"
 }
 
 

@@ -84,6 +84,19 @@ redis() {
 }
 
 
+# api METHOD PATH [BODY]: what the API answers; fails unless that is 2xx
+api() {
+    local status
+
+    status=$(curl -s -o run/demo/answer -w '%{http_code}' -X "$1" \
+        -H @run/demo/auth -H 'Content-Type: application/json' --data-binary @- \
+        "http://$http_listen/api/v1/$2" <<< "${3-}")
+    cat run/demo/answer
+
+    [ "${status:0:1}" = 2 ]
+}
+
+
 redis_answers() {
     [ "$(redis 0 PING)" = PONG ]
 }
@@ -253,6 +266,25 @@ accept_types() {
 }
 
 
+# Once: without any administrator, the first one, whose token is shown.  What
+# the demonstration does, it does with a token of its own.
+make_admin() {
+    local token
+
+    if [ -z "$(redis 1 SMEMBERS user_role:admin)" ]; then
+        token=$(conf/d4-admin -s run/redis.sock -n 1 admin@localhost)
+        say "The administrator's token, shown this once (conf/d4-admin makes" \
+            "another):"
+        say "  $token"
+    fi
+
+    if [ ! -e run/demo/auth ] || ! api GET me >/dev/null; then
+        token=$(conf/d4-admin -s run/redis.sock -n 1 admin@localhost)
+        echo "Authorization: $token" > run/demo/auth
+    fi
+}
+
+
 # stop_process NAME SIGNAL SECONDS ...: from the mildest signal on
 stop_process() {
     local name=$1 pid
@@ -319,13 +351,16 @@ start() {
         say "The embedded instance was started."
     fi
 
+    http_listen=$(sed -n 's/^ *listen \([^ ;]*\);/\1/p' run/nginx.conf)
+    make_admin
+
     # as it runs, which need not be as it was asked for this time
     d4_listen=$(sed -n 's/^ *listen \([^ ;]*\) ssl.*/\1/p' run/nginx.conf)
-    http_listen=$(sed -n 's/^ *listen \([^ ;]*\);/\1/p' run/nginx.conf)
     dispatch=$(sed -n 's/^ *dispatch \([a-z]*\);/\1/p' run/nginx.conf)
 
     say "  sensors  $d4_listen (TLS, authority run/tls/ca.crt)"
     say "  http     http://$http_listen/"
+    say "  api      http://$http_listen/api/v1/ (docs/api.md)"
     say "  redis    run/redis.sock"
     say "  data     run/data (dispatch $dispatch)"
 
