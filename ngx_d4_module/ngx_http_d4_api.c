@@ -12,7 +12,8 @@
 #include "ngx_http_d4_api.h"
 
 
-#define NGX_HTTP_D4_GUARD  60000       /* ms until an answer is given up */
+#define NGX_HTTP_D4_GUARD     60000    /* ms until an answer is given up */
+#define NGX_HTTP_D4_STARTING  3        /* s of a worker's start */
 
 
 static ngx_http_d4_api_t *ngx_http_d4_create(ngx_http_request_t *r);
@@ -20,6 +21,7 @@ static void ngx_http_d4_cleanup(void *data);
 static void ngx_http_d4_guard(ngx_event_t *ev);
 static ngx_int_t ngx_http_d4_path(ngx_http_request_t *r, ngx_str_t *path);
 static void ngx_http_d4_begin(ngx_http_d4_api_t *a);
+static void ngx_http_d4_when_ready(ngx_http_d4_api_t *a);
 static void ngx_http_d4_not_allowed(ngx_http_d4_api_t *a, ngx_uint_t methods);
 static ngx_uint_t ngx_http_d4_secure(ngx_http_request_t *r);
 static ngx_int_t ngx_http_d4_check_args(ngx_http_d4_api_t *a);
@@ -91,7 +93,7 @@ ngx_http_d4_serve(ngx_http_request_t *r, const ngx_http_d4_route_t *route)
 
     r->read_event_handler = ngx_http_test_reading;
 
-    ngx_http_d4_authorised(a);
+    ngx_http_d4_when_ready(a);
 
     return NGX_DONE;
 }
@@ -283,6 +285,30 @@ ngx_http_d4_begin(ngx_http_d4_api_t *a)
     }
 
     r->read_event_handler = ngx_http_test_reading;
+
+    ngx_http_d4_when_ready(a);
+}
+
+
+/*
+ * A worker takes requests a moment before its connections to Redis stand:
+ * after a reload that is no reason to refuse them.
+ */
+
+static void
+ngx_http_d4_when_ready(ngx_http_d4_api_t *a)
+{
+    ngx_uint_t  i;
+
+    if (ngx_time() - ngx_http_d4_started < NGX_HTTP_D4_STARTING) {
+
+        for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+            if (!ngx_d4_redis_ready(ngx_http_d4_redis[i])) {
+                ngx_http_d4_later(a, 20, ngx_http_d4_when_ready);
+                return;
+            }
+        }
+    }
 
     if (a->route->rights == NGX_HTTP_D4_ANYONE) {
         ngx_http_d4_authorised(a);

@@ -155,8 +155,9 @@ sub ended_within {
     $s = live(from => '127.0.0.8');
     $t->ok(200, 'PUT', "blocklist/addresses-by-uuid/\U$s->{uuid}");
     ended_within($s, 'addresses by uuid', 'uuid_blocks_address');
-    ok($metadata->cmd('SISMEMBER', 'blacklist_ip', '127.0.0.8'),
-       'its address is blocked');
+    ok(poll_until(3, sub {
+        $metadata->cmd('SISMEMBER', 'blacklist_ip', '127.0.0.8')
+    }), 'its address is blocked');
 
     $s = live(type => 4);
     $t->ok(200, 'DELETE', 'types/4', as => 'user');
