@@ -277,9 +277,11 @@ test:
 	@LONG=$(LONG) t/run.sh
 
 bench:
-	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) perl
+	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) perl \
+	    libio-socket-ssl-perl wrk
 	@$(MAKE) --no-print-directory modules tools
-	@perl t/bench/bench.pl; rc=$$?; perl t/bench/dispatch.pl && exit $$rc
+	@rc=0; for part in bench dispatch api; do \
+	    perl t/bench/$$part.pl || rc=$$?; done; exit $$rc
 
 clean:
 	rm -rf build

@@ -59,7 +59,9 @@ static void ngx_http_d4_export_send(ngx_http_d4_api_t *a);
  */
 
 #define NGX_HTTP_D4_LUA_KEEP                                                  \
+    "local all=state=='' and tag=='' and group=='' and name=='' "             \
     "local function keep(u) "                                                 \
+        "if all then return true end "                                        \
         "if state~='' and not has(state=='pending' "                          \
             "and 'sensor_pending_registration' or 'registered_uuid',u) then " \
             "return false end "                                               \
@@ -117,11 +119,13 @@ static const char  ngx_http_d4_script_list[] =
         "local n=math.min(100,scan) "
         "local t=(order=='seen' and seen or lex)(n) "
         "if not t then return {} end "
+        "local page={} "
         "for _,v in ipairs(t) do "
             "cursor=v[2] "
             "if keep(v[1]) then "
-                "out[#out+1]=sensor(v[1]) "
-                "if #out>limit then full=true break end end end "
+                "page[#page+1]=v[1] "
+                "if #out+#page>limit then full=true break end end end "
+        "for _,v in ipairs(sensors(page)) do out[#out+1]=v end "
         "if not full and #t<n then return out end "
         "scan=scan-n "
         "if scan<=0 then full=true end end "
@@ -137,9 +141,14 @@ static const char  ngx_http_d4_script_some[] =
     "local state,tag,group,name=ARGV[1],ARGV[2],ARGV[3],"
         "string.lower(ARGV[4]) "
     NGX_HTTP_D4_LUA_KEEP
-    "local out={''} "
+    "local out,page={''},{} "
+    "local function flush() "
+        "for _,v in ipairs(sensors(page)) do out[#out+1]=v end "
+        "page={} end "
     "for i=5,#ARGV do if keep(ARGV[i]) then "
-        "out[#out+1]=sensor(ARGV[i]) end end "
+        "page[#page+1]=ARGV[i] "
+        "if #page==500 then flush() end end end "
+    "flush() "
     "return out";
 
 

@@ -65,25 +65,38 @@
             "redis.call('ZADD','d4:index:tag:'..t,0,u) end end "
 
 /*
- * Lua: sensor(u) is what ngx_http_d4_sensor_json() shows.
+ * Lua: sensors(list of no more than 500 uuids) is a list of what
+ * ngx_http_d4_sensor_json() shows.  What can be asked about all at once is.
  */
 
 #define NGX_HTTP_D4_LUA_SENSOR                                                \
-    "local function sensor(u) "                                               \
-        "local m=redis.call('HMGET','metadata_uuid:'..u,'name','description',"\
-            "'group','tags','user_mail','third_party','created','first_seen',"\
-            "'last_seen','Error') "                                           \
-        "local s='' "                                                         \
-        "if has('registered_uuid',u) then s='registered' "                    \
-        "elseif has('sensor_pending_registration',u) then s='pending' end "   \
-        "local l=redis.call('HMGET','stream_max_size_by_uuid',u,dash(u)) "    \
-        "local d=false "                                                      \
-        "if redis.call('SISMEMBER','to_monitor:sensors',u)==1 then "          \
-            "d=redis.call('HGET','to_monitor:sensor:'..u,'delta_time') end "  \
-        "return {u,s,has('blacklist_uuid',u) and 1 or 0,"                     \
-            "redis.call('HEXISTS','metadata_uuid:'..u,'hmac_key'),"           \
-            "l[1] or l[2],d,redis.call('SMEMBERS','all_types_by_uuid:'..u),"  \
-            "unpack(m,1,10)} end "
+    "local function sensors(us) "                                             \
+        "if #us==0 then return {} end "                                       \
+        "local both,out={},{} "                                               \
+        "for i,u in ipairs(us) do both[2*i-1]=u both[2*i]=dash(u) end "       \
+        "local function in_set(k) "                                           \
+            "return redis.call('SMISMEMBER',k,unpack(both)) end "             \
+        "local reg,pend,block,mon=in_set('registered_uuid'),"                 \
+            "in_set('sensor_pending_registration'),in_set('blacklist_uuid')," \
+            "in_set('to_monitor:sensors') "                                   \
+        "local max=redis.call('HMGET','stream_max_size_by_uuid',"             \
+            "unpack(both)) "                                                  \
+        "for i,u in ipairs(us) do "                                           \
+            "local a,b=2*i-1,2*i "                                            \
+            "local m=redis.call('HMGET','metadata_uuid:'..u,'name',"          \
+                "'description','group','tags','user_mail','third_party',"     \
+                "'created','first_seen','last_seen','Error','hmac_key') "     \
+            "local s='' "                                                     \
+            "if reg[a]+reg[b]>0 then s='registered' "                         \
+            "elseif pend[a]+pend[b]>0 then s='pending' end "                  \
+            "local d=false "                                                  \
+            "if mon[a]>0 then d=redis.call('HGET','to_monitor:sensor:'..u,"   \
+                "'delta_time') end "                                          \
+            "out[i]={u,s,block[a]+block[b],m[11] and 1 or 0,"                 \
+                "max[a] or max[b],d,"                                         \
+                "redis.call('SMEMBERS','all_types_by_uuid:'..u),"             \
+                "unpack(m,1,10)} end "                                        \
+        "return out end "
 
 /* elements of that answer */
 #define NGX_HTTP_D4_SENSOR_UUID   0

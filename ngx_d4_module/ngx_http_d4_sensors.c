@@ -45,7 +45,7 @@ typedef struct {
 static const char  ngx_http_d4_script_sensor[] =
     NGX_HTTP_D4_LUA_INDEX
     NGX_HTTP_D4_LUA_SENSOR
-    "return sensor(ARGV[1])";
+    "return sensors({ARGV[1]})[1]";
 
 
 /* Lua: sets the pairs of field and value from ARGV[5] on. */

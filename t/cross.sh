@@ -16,8 +16,8 @@ cd "$(dirname "$0")/.."
 arch=s390x
 triplet=$arch-linux-gnu
 packages="libssl-dev libssl3 uuid-dev libuuid1 libcmocka-dev libcmocka0
-    libjansson-dev libjansson4 zlib1g-dev zlib1g libldns-dev libldns3
-    libfstrm-dev libfstrm0"
+    libjansson-dev libjansson4 zlib1g-dev zlib1g libcrypt-dev libcrypt1
+    libldns-dev libldns3 libfstrm-dev libfstrm0"
 
 top=$PWD/build/cross
 root=$top/root
@@ -106,8 +106,8 @@ compile() {
     pdns=()
 
     # but for what captures: that is libpcap's
-    for source in ngx_d4_module/{protocol,storage}/*.c sensor/{,pdns/}*.c \
-        lookup/pdns/pdns_*.c; do
+    for source in ngx_d4_module/{protocol,storage,api}/*.c \
+        sensor/{,pdns/}*.c lookup/pdns/pdns_*.c; do
         object=$top/o/${source%.c}.o
         mkdir -p "$(dirname "$object")"
 
@@ -129,7 +129,7 @@ compile() {
     done
 
     $triplet-gcc -L"$lib" -o "$top/d4.$arch" "$top/o/sensor/d4.o" \
-        "${objects[@]}" -lssl -lcrypto -luuid -ljansson -lz || return 1
+        "${objects[@]}" -lssl -lcrypto -luuid -ljansson -lz -lcrypt || return 1
 
     # what is emulated is started like any other program
     cat > "$top/d4" <<END
@@ -149,7 +149,7 @@ file_is_big_endian() {
 
 
 unit() {
-    local with=("${objects[@]}" -lssl -lcrypto -luuid -ljansson -lz)
+    local with=("${objects[@]}" -lssl -lcrypto -luuid -ljansson -lz -lcrypt)
 
     case $1 in
     test_pdns_sensor_*)
@@ -173,7 +173,7 @@ client() {
 
 # an emulated process cannot be short of memory
 cflags=(-std=gnu11 -O2 -DNOMEM_POSSIBLE=0 -Wall -Wextra -Werror -I. -Ingx_d4_module
-        -Ingx_d4_module/protocol -Ingx_d4_module/storage -Ilookup/pdns
+        -Ingx_d4_module/protocol -Ingx_d4_module/storage -Ingx_d4_module/api -Ilookup/pdns
         -Isensor
         -isystem "$root/usr/include" -isystem "$root/usr/include/$triplet")
 objects=()
