@@ -29,6 +29,8 @@
 #define NGX_D4_REDIS_QUEUES    2
 #define NGX_D4_REDIS_CACHE     3
 #define NGX_D4_REDIS_STREAMS   4
+#define NGX_D4_REDIS_SERVER    5       /* so many are the D4 server's own */
+
 #define NGX_D4_REDIS_PDNS      5
 #define NGX_D4_REDIS_PDNS_LEGACY  6
 #define NGX_D4_REDIS_ROLES     7

@@ -302,7 +302,7 @@ ngx_http_d4_when_ready(ngx_http_d4_api_t *a)
 
     if (ngx_time() - ngx_http_d4_started < NGX_HTTP_D4_STARTING) {
 
-        for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+        for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
             if (!ngx_d4_redis_ready(ngx_http_d4_redis[i])) {
                 ngx_http_d4_later(a, 20, ngx_http_d4_when_ready);
                 return;

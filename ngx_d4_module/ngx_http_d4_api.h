@@ -166,11 +166,11 @@ extern ngx_module_t  ngx_http_d4_module;
 extern ngx_module_t  ngx_http_d4_core_module;
 
 /* connections of this worker, by role */
-extern ngx_d4_redis_t  *ngx_http_d4_redis[NGX_D4_REDIS_ROLES];
+extern ngx_d4_redis_t  *ngx_http_d4_redis[NGX_D4_REDIS_SERVER];
 
 /* when this worker began, and how often a connection was lost */
 extern time_t      ngx_http_d4_started;
-extern ngx_uint_t  ngx_http_d4_lost[NGX_D4_REDIS_ROLES];
+extern ngx_uint_t  ngx_http_d4_lost[NGX_D4_REDIS_SERVER];
 
 const char *ngx_http_d4_redis_role(ngx_uint_t role);
 ngx_http_d4_main_t *ngx_http_d4_main(void);

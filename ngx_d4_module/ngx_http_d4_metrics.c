@@ -25,8 +25,8 @@
 typedef struct {
     uint64_t     sessions[256];
     ngx_uint_t   left_out;
-    uint64_t     took[NGX_D4_REDIS_ROLES];
-    ngx_uint_t   up[NGX_D4_REDIS_ROLES];
+    uint64_t     took[NGX_D4_REDIS_SERVER];
+    ngx_uint_t   up[NGX_D4_REDIS_SERVER];
 } ngx_http_d4_metrics_t;
 
 
@@ -111,7 +111,7 @@ ngx_http_d4_metrics_begin(ngx_http_d4_api_t *a)
 
     ngx_http_d4_metrics_live(a, m);
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         m->up[i] = ngx_d4_redis_ready(ngx_http_d4_redis[i]);
 
         if (m->up[i]) {
@@ -172,7 +172,7 @@ ngx_http_d4_metrics_measured(ngx_http_d4_api_t *a)
     m = a->data;
     n = 0;
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         if (m->up[i]) {
             m->took[i] = a->asks[n++].took;
         }
@@ -356,7 +356,7 @@ ngx_http_d4_metrics_redis(ngx_http_d4_api_t *a)
     ngx_http_d4_metric(o, "d4_redis_up", "gauge",
                        "1 when this worker's connection stands.");
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         d4_out_printf(o, "d4_redis_up{role=\"%s\"} %u\n",
                       ngx_http_d4_redis_role(i), (unsigned) m->up[i]);
     }
@@ -364,7 +364,7 @@ ngx_http_d4_metrics_redis(ngx_http_d4_api_t *a)
     ngx_http_d4_metric(o, "d4_redis_latency_seconds", "gauge",
                        "Time of a PING just now.");
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         if (m->up[i]) {
             d4_out_printf(o, "d4_redis_latency_seconds{role=\"%s\"} "
                           "%llu.%06llu\n", ngx_http_d4_redis_role(i),
@@ -376,7 +376,7 @@ ngx_http_d4_metrics_redis(ngx_http_d4_api_t *a)
     ngx_http_d4_metric(o, "d4_redis_reconnects_total", "counter",
                        "Connections that this worker lost.");
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         d4_out_printf(o, "d4_redis_reconnects_total{role=\"%s\"} %u\n",
                       ngx_http_d4_redis_role(i),
                       (unsigned) ngx_http_d4_lost[i]);

@@ -170,8 +170,8 @@ ngx_module_t  ngx_http_d4_module = {
 };
 
 
-ngx_d4_redis_t  *ngx_http_d4_redis[NGX_D4_REDIS_ROLES];
-ngx_uint_t       ngx_http_d4_lost[NGX_D4_REDIS_ROLES];
+ngx_d4_redis_t  *ngx_http_d4_redis[NGX_D4_REDIS_SERVER];
+ngx_uint_t       ngx_http_d4_lost[NGX_D4_REDIS_SERVER];
 time_t           ngx_http_d4_started;
 
 
@@ -245,7 +245,7 @@ ngx_http_d4_init_main(ngx_cycle_t *cycle, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         if (d4->redis[i].sockaddr == NULL) {
             ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                           "\"d4_api\", \"d4_metrics\" and \"d4_health\" need "
@@ -288,7 +288,7 @@ ngx_http_d4_init_process(ngx_cycle_t *cycle)
      * send, and the core opens those that it needs itself.
      */
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         ngx_http_d4_redis[i] = ngx_d4_redis_open(&d4->redis[i],
                                                  d4->redis_timeout,
                                                  ngx_http_d4_redis_state,
@@ -309,7 +309,7 @@ ngx_http_d4_exit_process(ngx_cycle_t *cycle)
 
     ngx_http_d4_monitor_done();
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         if (ngx_http_d4_redis[i]) {
             ngx_d4_redis_close(ngx_http_d4_redis[i]);
             ngx_http_d4_redis[i] = NULL;
@@ -323,7 +323,7 @@ ngx_http_d4_redis_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 {
     ngx_uint_t  i;
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         if (ngx_http_d4_redis[i] == rd && !up) {
             ngx_http_d4_lost[i]++;
         }

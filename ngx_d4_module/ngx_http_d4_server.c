@@ -79,7 +79,7 @@ ngx_http_d4_server(ngx_http_d4_api_t *a)
 
     a->number = 0;
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         if (ngx_d4_redis_ready(ngx_http_d4_redis[i])) {
             a->number |= 1 << i;
             ngx_http_d4_ask(a, i, "INFO");
@@ -120,7 +120,7 @@ ngx_http_d4_server_send(ngx_http_d4_api_t *a)
 
     n = 0;
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
         n += (a->number >> i) & 1;
     }
 
@@ -163,7 +163,7 @@ ngx_http_d4_server_redis(ngx_http_d4_api_t *a)
 
     d4_out_object(o, "redis");
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
 
         up = (a->number >> i) & 1;
 
@@ -303,7 +303,7 @@ ngx_http_d4_health_send(ngx_http_d4_api_t *a)
     d4_out_object(o, NULL);
     d4_out_array(o, "reasons");
 
-    for (i = 0; i < NGX_D4_REDIS_ROLES; i++) {
+    for (i = 0; i < NGX_D4_REDIS_SERVER; i++) {
 
         if (ngx_d4_redis_ready(ngx_http_d4_redis[i])) {
             continue;
