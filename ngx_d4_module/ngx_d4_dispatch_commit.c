@@ -50,6 +50,7 @@ enum {
     NGX_D4_OPEN_STORE,
     NGX_D4_OPEN_FILE,
     NGX_D4_OPEN_LENGTH,
+    NGX_D4_OPEN_RESUME,
     NGX_D4_OPEN_N_ELEMENTS
 };
 
@@ -180,8 +181,11 @@ ngx_d4_dispatch_restore(ngx_d4_dispatch_t *d, redisReply **e)
     at->n = ngx_d4_dispatch_number(e[NGX_D4_OPEN_N]);
     at->off = ngx_d4_dispatch_number(e[NGX_D4_OPEN_OFF]);
 
-    d->committed = *at;
     d->at = *at;
+
+    at->resume = ngx_d4_dispatch_number(e[NGX_D4_OPEN_RESUME]);
+
+    d->committed = *at;
 
     if (d->done) {
         return NGX_OK;
@@ -391,6 +395,7 @@ ngx_d4_dispatch_seal(ngx_d4_dispatch_t *d)
          | d4_words_number(w, d->border.ms)
          | d4_words_number(w, d->border.n)
          | d4_words_number(w, d->border.off)
+         | d4_words_number(w, d->border.resume)
          | d4_words_number(w, d->length + d->out.bytes)
          | d4_words_text(w, closing);
 
@@ -639,9 +644,9 @@ static void
 ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d)
 {
     char          closing[NGX_D4_CLOSING_VALUE];
-    u_char        num[6][NGX_INT64_LEN];
-    uint64_t      value[6];
-    ngx_str_t     argv[15];
+    u_char        num[7][NGX_INT64_LEN];
+    uint64_t      value[7];
+    ngx_str_t     argv[16];
     ngx_uint_t    i;
 
     value[0] = d->type;
@@ -650,6 +655,7 @@ ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d)
     value[3] = d->committed.ms;
     value[4] = d->committed.n;
     value[5] = d->committed.off;
+    value[6] = d->committed.resume;
 
     ngx_memzero(argv, sizeof(argv));
     closing[0] = '\0';
@@ -658,30 +664,30 @@ ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d)
     argv[1] = ngx_d4_worker.id;
     ngx_d4_str(&argv[2], d->hex, D4_UUID_HEX);
 
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 7; i++) {
         ngx_d4_str(&argv[3 + i], num[i],
                    ngx_sprintf(num[i], "%uL", value[i]) - num[i]);
     }
 
     if (d->decoder && d->decoder->preamble_len) {
-        ngx_d4_str(&argv[9], d->decoder->preamble, d->decoder->preamble_len);
+        ngx_d4_str(&argv[10], d->decoder->preamble, d->decoder->preamble_len);
     }
 
     if (d->stream == D4_TYPE_EXTENDED) {
-        ngx_d4_str(&argv[10], d4_meta_json(d->meta),
+        ngx_d4_str(&argv[11], d4_meta_json(d->meta),
                    ngx_strlen(d4_meta_json(d->meta)));
-        argv[11] = d->ext;
+        argv[12] = d->ext;
     }
 
-    ngx_d4_str(&argv[12], ngx_d4_store_id, ngx_strlen(ngx_d4_store_id));
+    ngx_d4_str(&argv[13], ngx_d4_store_id, ngx_strlen(ngx_d4_store_id));
 
     if (d->file) {
         ngx_d4_closing_value(closing, d->length, d->hex, d->type, &d->ext);
-        ngx_d4_str(&argv[13], d->file, ngx_strlen(d->file));
-        ngx_d4_str(&argv[14], closing, ngx_strlen(closing));
+        ngx_d4_str(&argv[14], d->file, ngx_strlen(d->file));
+        ngx_d4_str(&argv[15], closing, ngx_strlen(closing));
     }
 
-    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_MAKE, 15, argv,
+    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_MAKE, 16, argv,
                       ngx_d4_dispatch_remade, d)
         == NGX_OK)
     {

@@ -17,7 +17,9 @@
 static ngx_uint_t ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_pass(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_next_input(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_begin_entry(ngx_d4_dispatch_t *d);
 static ngx_uint_t ngx_d4_dispatch_records(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_lost(ngx_d4_dispatch_t *d);
 static ngx_uint_t ngx_d4_dispatch_collect(ngx_d4_dispatch_t *d);
 static ngx_int_t ngx_d4_dispatch_finish(ngx_d4_dispatch_t *d);
 static ngx_int_t ngx_d4_dispatch_record(ngx_d4_dispatch_t *d, d4_record_t *r);
@@ -50,7 +52,7 @@ ngx_d4_dispatch_decode(ngx_d4_dispatch_t *d)
         return;
     }
 
-    while (!ngx_d4_dispatch_full(d)) {
+    while (d->torn || !ngx_d4_dispatch_full(d)) {
 
         if (d->p == d->end && !ngx_d4_dispatch_piece(d)) {
             break;
@@ -87,6 +89,12 @@ ngx_d4_dispatch_decode(ngx_d4_dispatch_t *d)
         && ngx_d4_dispatch_expired(d))
     {
         d->rotate = 1;
+    }
+
+    /* what the cursor cannot say of yet waits for the next border */
+
+    if (d->torn && !d->rotate && !d->finish) {
+        return;
     }
 
     d->step = d->out.bytes || d->nlines || d->a.count || d->rotate
@@ -172,14 +180,36 @@ ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d)
 
         d->p = NULL;
 
-        /* of type 2, all that came is needed until its object is whole */
-
-        if (d->decoder != NULL && d4_decoder_held(d->decoder) == 0) {
-            d->border = d->at;
-        }
+        ngx_d4_dispatch_begin_entry(d);
     }
 
     return 0;
+}
+
+
+static void
+ngx_d4_dispatch_begin_entry(ngx_d4_dispatch_t *d)
+{
+    uint64_t  resume;
+
+    /* of type 2, all that came is needed until its object is whole */
+
+    if (d->decoder == NULL) {
+        return;
+    }
+
+    if (d4_decoder_held(d->decoder) == 0) {
+        resume = d->border.resume;
+
+        d->border = d->at;
+        d->border.resume = resume;
+        d->marked = 0;
+
+    } else if (!d->marked) {
+        d->mark = d->at;
+        d->mark_taken = d->taken;
+        d->marked = 1;
+    }
 }
 
 
@@ -229,6 +259,7 @@ ngx_d4_dispatch_records(ngx_d4_dispatch_t *d)
     ngx_int_t       rc;
     ngx_uint_t      over;
     d4_record_t     r;
+    d4_decode_t     what;
     const u_char   *p;
 
     over = d->file && ngx_d4_dispatch_expired(d);
@@ -243,22 +274,24 @@ ngx_d4_dispatch_records(ngx_d4_dispatch_t *d)
         }
 
         p = d->p;
-        rc = NGX_OK;
+        what = d4_decoder_next(d->decoder, &d->p, d->end, &r);
 
-        switch (d4_decoder_next(d->decoder, &d->p, d->end, &r)) {
+        d->at.off += d->p - p;
+        d->taken += d->p - p;
+
+        switch (what) {
 
         case D4_DECODE_AGAIN:
-            d->at.off += d->p - p;
             return 1;
 
         case D4_DECODE_RECORD:
-            d->at.off += d->p - p;
             rc = ngx_d4_dispatch_record(d, &r);
             break;
 
         case D4_DECODE_SKIP:
-            d->at.off += d->p - p;
+            rc = NGX_DECLINED;
             ngx_d4_dispatch_skip(d, &r);
+            ngx_d4_dispatch_lost(d);
             break;
 
         case D4_DECODE_REJECT:
@@ -266,7 +299,6 @@ ngx_d4_dispatch_records(ngx_d4_dispatch_t *d)
             return 0;
 
         default: /* D4_DECODE_NOMEM */
-            d->at.off += d->p - p;
             rc = NGX_ERROR;
             break;
         }
@@ -281,14 +313,48 @@ ngx_d4_dispatch_records(ngx_d4_dispatch_t *d)
             return 1;
         }
 
-        if (d4_decoder_held(d->decoder) == 0) {
-            d->border = d->at;
+        if (rc == NGX_OK) {
+            d->torn = (d4_decoder_held(d->decoder) != 0);
+            d->marked = 0;
+
+            if (!d->torn) {
+                d->border = d->at;
+            }
         }
 
-        if (ngx_d4_dispatch_full(d)) {
+        if (ngx_d4_dispatch_full(d) && !d->torn) {
             return 1;
         }
     }
+}
+
+
+/*
+ * The decoder looks for a record: whoever begins to look behind the last one
+ * finds the same, so that what is of no use can leave the stream.  That is not
+ * known to the byte, but the beginning of an entry is.
+ */
+
+static void
+ngx_d4_dispatch_lost(ngx_d4_dispatch_t *d)
+{
+    size_t  held;
+
+    held = d4_decoder_held(d->decoder);
+
+    if (held == 0) {
+        d->border = d->at;
+
+    } else if (d->marked && d->mark_taken <= d->taken - held) {
+        d->border = d->mark;
+
+    } else {
+        return;
+    }
+
+    d->border.resume = 1;
+    d->marked = 0;
+    d->torn = 0;
 }
 
 
@@ -376,7 +442,9 @@ ngx_d4_dispatch_stash(ngx_d4_dispatch_t *d, d4_record_t *r)
 
     d->stashed = 1;
     d->stash_element = r->element;
-    d->stash_border = (d4_decoder_held(d->decoder) == 0) ? d->at : d->border;
+    d->stash_torn = (d4_decoder_held(d->decoder) != 0);
+    d->stash_border = d->stash_torn ? d->border : d->at;
+    d->marked = 0;
 
     return NGX_DONE;
 }
@@ -393,6 +461,7 @@ ngx_d4_dispatch_unstash(ngx_d4_dispatch_t *d)
     }
 
     d->stashed = 0;
+    d->torn = d->stash_torn;
     d->border = d->stash_border;
     d4_carry_free(&d->stash);
 
@@ -611,12 +680,13 @@ ngx_d4_dispatch_decoder(ngx_d4_dispatch_t *d, redisReply *state,
     d->state = NGX_D4_STATE_NONE;
 
     /*
-     * The same session goes on at a border; another one of the sensor may
+     * The same session goes on where it was; another one of the sensor may
      * begin in the middle of what its sensor sends.
      */
 
     if (state && state->len) {
-        if (d4_decoder_restore(dec, (u_char *) state->str, state->len, 0)
+        if (d4_decoder_restore(dec, (u_char *) state->str, state->len,
+                               d->border.resume)
             != 0)
         {
             return NGX_ERROR;
@@ -624,8 +694,12 @@ ngx_d4_dispatch_decoder(ngx_d4_dispatch_t *d, redisReply *state,
 
         d->state = dec->preamble_version;
 
-    } else if (header && header->len) {
-        (void) d4_decoder_restore(dec, (u_char *) header->str, header->len, 1);
+    } else if (header && header->len
+               && d4_decoder_restore(dec, (u_char *) header->str, header->len,
+                                     1)
+                  == 0)
+    {
+        d->border.resume = 1;
     }
 
     return NGX_OK;

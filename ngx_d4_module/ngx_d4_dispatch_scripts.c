@@ -76,7 +76,8 @@
  * type
  * -> {0, owner}: somebody else's; {2}: there is none, and uuid is not known;
  *    {1, epoch, seq, stream, ms, n, off, state, meta, done, remembered
- *    header, uuid, type, store, file, length} with a file that was open
+ *    header, uuid, type, store, file, length, resume} with a file that was
+ *    open
  *
  * Makes the cursor of a session, or takes it over.  A new owner does not go on
  * in the file of the old one: it is put on the list of those to be closed, of
@@ -100,7 +101,8 @@ static const char  ngx_d4_script_open[] =
         "'seq','0','stream',ARGV[5]=='254' and '2' or ARGV[5],'ms','0',"
         "'n','0','off','0') end "
     "local c=redis.call('HMGET',k,'seq','stream','ms','n','off','state',"
-        "'meta','done','uuid','type','store','file','length','ext') "
+        "'meta','done','uuid','type','store','file','length','ext',"
+        "'resume') "
     "local f,s='',c[11] or '' "
     "if c[12] and c[12]~='' then "
         "f=c[12] "
@@ -110,7 +112,7 @@ static const char  ngx_d4_script_open[] =
         "redis.call('HSET',k,'file','') end "
     "return {1,e,c[1],c[2],c[3],c[4],c[5],c[6] or '',c[7] or '',c[8] or '',"
         "redis.call('GET','d4:header:'..c[10]..':'..c[9]) or '',"
-        "c[9],c[10],s,f,c[13] or '0'}";
+        "c[9],c[10],s,f,c[13] or '0',c[15] or '0'}";
 
 
 /*
@@ -136,10 +138,11 @@ static const char  ngx_d4_script_name[] =
 
 
 /*
- * queues; sid, epoch, seq, stream, ms, n, off, length, value for the list of
- * files to be closed or "", type of the state or "", state, meta or "", ext,
- * done (0 or 1), now, seconds of unread, elements a, elements b, bytes of
- * a, bytes of b, queues, for each: list, max, maxb, kind (a or b); a..., b...
+ * queues; sid, epoch, seq, stream, ms, n, off, resume, length, value for the
+ * list of files to be closed or "", type of the state or "", state, meta or
+ * "", ext, done (0 or 1), now, seconds of unread, elements a, elements b,
+ * bytes of a, bytes of b, queues, for each: list, max, maxb, kind (a or b);
+ * a..., b...
  * -> {"ok" | "older" | "fenced" | "gone", {length, dropped, flags}...}
  *
  * older: Redis had lost commits that it had acknowledged.
@@ -154,27 +157,27 @@ static const char  ngx_d4_script_commit[] =
     "local seq=tonumber(ARGV[3]) "
     "if tonumber(c[2])>=seq then return {'ok'} end "
     "local out={tonumber(c[2])==seq-1 and 'ok' or 'older'} "
-    "local now,unread=tonumber(ARGV[15]),tonumber(ARGV[16]) "
-    "local na,nb=tonumber(ARGV[17]),tonumber(ARGV[18]) "
-    "local q=tonumber(ARGV[21]) "
-    "local a=22+4*q "
-    "for i=22,a-1,4 do "
-        "local f,l,b=a,a+na-1,ARGV[19] "
-        "if ARGV[i+3]=='b' then f,l,b=a+na,a+na+nb-1,ARGV[20] end "
+    "local now,unread=tonumber(ARGV[16]),tonumber(ARGV[17]) "
+    "local na,nb=tonumber(ARGV[18]),tonumber(ARGV[19]) "
+    "local q=tonumber(ARGV[22]) "
+    "local a=23+4*q "
+    "for i=23,a-1,4 do "
+        "local f,l,b=a,a+na-1,ARGV[20] "
+        "if ARGV[i+3]=='b' then f,l,b=a+na,a+na+nb-1,ARGV[21] end "
         "out[#out+1]=push(ARGV[i],tonumber(ARGV[i+1]),tonumber(ARGV[i+2]),"
             "unread,now,f,l,tonumber(b)) end "
     "redis.call('HSET',k,'seq',ARGV[3],'stream',ARGV[4],'ms',ARGV[5],"
-        "'n',ARGV[6],'off',ARGV[7],'length',ARGV[8]) "
-    "if ARGV[9]~='' then "
-        "redis.call('HSET','d4:closing:'..c[4],c[3],ARGV[9]) "
-        "redis.call('HSET',k,'file','','length','0') end "
+        "'n',ARGV[6],'off',ARGV[7],'resume',ARGV[8],'length',ARGV[9]) "
     "if ARGV[10]~='' then "
-        "redis.call('HSET',k,'state',ARGV[11]) "
-        "redis.call('SET','d4:header:'..ARGV[10]..':'..c[5],ARGV[11],"
+        "redis.call('HSET','d4:closing:'..c[4],c[3],ARGV[10]) "
+        "redis.call('HSET',k,'file','','length','0') end "
+    "if ARGV[11]~='' then "
+        "redis.call('HSET',k,'state',ARGV[12]) "
+        "redis.call('SET','d4:header:'..ARGV[11]..':'..c[5],ARGV[12],"
             "'EX',2592000) end "
-    "if ARGV[12]~='' then "
-        "redis.call('HSET',k,'meta',ARGV[12],'ext',ARGV[13]) end "
-    "if ARGV[14]=='1' then redis.call('HSET',k,'done','1') end "
+    "if ARGV[13]~='' then "
+        "redis.call('HSET',k,'meta',ARGV[13],'ext',ARGV[14]) end "
+    "if ARGV[15]=='1' then redis.call('HSET',k,'done','1') end "
     "return out";
 
 
@@ -224,8 +227,8 @@ static const char  ngx_d4_script_forget[] =
 
 
 /*
- * queues; sid, worker, uuid, type, seq, stream, ms, n, off, state, meta, ext,
- * store, file or "", value for the list of files to be closed
+ * queues; sid, worker, uuid, type, seq, stream, ms, n, off, resume, state,
+ * meta, ext, store, file or "", value for the list of files to be closed
  * -> 1, or 0: there is one
  *
  * A cursor that Redis lost, made again by its owner.
@@ -236,11 +239,11 @@ static const char  ngx_d4_script_make[] =
     "if redis.call('EXISTS',k)==1 then return 0 end "
     "redis.call('HSET',k,'worker',ARGV[2],'epoch',1,'uuid',ARGV[3],"
         "'type',ARGV[4],'seq',ARGV[5],'stream',ARGV[6],'ms',ARGV[7],"
-        "'n',ARGV[8],'off',ARGV[9],'state',ARGV[10],'meta',ARGV[11],"
-        "'ext',ARGV[12]) "
+        "'n',ARGV[8],'off',ARGV[9],'resume',ARGV[10],'state',ARGV[11],"
+        "'meta',ARGV[12],'ext',ARGV[13]) "
     "redis.call('SADD','d4:cursors:'..ARGV[2],ARGV[1]) "
-    "if ARGV[14]~='' then "
-        "redis.call('HSET','d4:closing:'..ARGV[13],ARGV[14],ARGV[15]) end "
+    "if ARGV[15]~='' then "
+        "redis.call('HSET','d4:closing:'..ARGV[14],ARGV[15],ARGV[16]) end "
     "return 1";
 
 
