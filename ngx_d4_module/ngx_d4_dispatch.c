@@ -11,6 +11,7 @@ static void ngx_d4_dispatch_post_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_d4_dispatch_step(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_end(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_clear(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_again(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_drop_step(ngx_d4_dispatch_t *d);
 
 
@@ -135,7 +136,7 @@ ngx_d4_dispatch_feed(ngx_d4_dispatch_t *d, d4_batch_t *batch)
 {
     /* what is being read back will be found in the stream */
 
-    if (d->reading || d->rejected) {
+    if (d->reading || d->rejected || d->restart) {
         d->missed = 1;
         d4_batch_clear(batch);
         return NGX_OK;
@@ -267,6 +268,10 @@ ngx_d4_dispatch_work(ngx_d4_dispatch_t *d)
         return;                            /* the answer leads here again */
     }
 
+    if (d->restart) {
+        ngx_d4_dispatch_again(d);
+    }
+
     if (d->retry) {
         if ((ngx_msec_int_t) (ngx_current_msec - d->retry_at) < 0) {
             return;
@@ -300,7 +305,7 @@ ngx_d4_dispatch_work(ngx_d4_dispatch_t *d)
     if (!d->step) {
         ngx_d4_dispatch_decode(d);
 
-        if (d->dead || d->refs > (ngx_uint_t) d->posted) {
+        if (d->restart || d->refs > (ngx_uint_t) d->posted) {
             return;
         }
     }
@@ -395,12 +400,24 @@ ngx_d4_dispatch_clear(ngx_d4_dispatch_t *d)
 
 /*
  * All that is in memory is forgotten; the cursor is opened again and the
- * stream is read from there on.
+ * stream is read from there on.  Not before what has it on its way is done
+ * with it.
  */
 
 void
 ngx_d4_dispatch_restart(ngx_d4_dispatch_t *d)
 {
+    d->restart = 1;
+
+    ngx_d4_dispatch_later(d);
+}
+
+
+static void
+ngx_d4_dispatch_again(ngx_d4_dispatch_t *d)
+{
+    d->restart = 0;
+
     ngx_d4_dispatch_clear(d);
     ngx_d4_dispatch_drop_step(d);
     ngx_d4_disk_close(d);
@@ -424,12 +441,11 @@ ngx_d4_dispatch_restart(ngx_d4_dispatch_t *d)
         ngx_d4_worker.nreading++;
     }
 
+    d->length = 0;
     d->cursor = 0;
     d->accepting = 0;
     d->read_begun = 0;
     d->sealed_stream = 0;
-
-    ngx_d4_dispatch_later(d);
 }
 
 

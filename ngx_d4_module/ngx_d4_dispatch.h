@@ -185,6 +185,8 @@ struct ngx_d4_dispatch_s {
     unsigned                 detached:1;   /* its session has another sid */
     unsigned                 retake:1;     /* whoever has it by now */
     unsigned                 rejected:1;
+    unsigned                 restart:1;    /* as soon as nothing is under
+                                              way */
     unsigned                 retry:1;
     unsigned                 dead:1;
     unsigned                 posted:1;
