@@ -264,7 +264,7 @@ ngx_d4_dispatch_post_handler(ngx_event_t *ev)
 void
 ngx_d4_dispatch_work(ngx_d4_dispatch_t *d)
 {
-    if (d->dead || d->refs > (ngx_uint_t) d->posted) {
+    if (d->dead || d->waiting || d->refs > (ngx_uint_t) d->posted) {
         return;                            /* the answer leads here again */
     }
 
@@ -668,7 +668,9 @@ ngx_d4_dispatches_tick(void)
         }
 
         if (d->waiting) {
-            if (w->nreading >= NGX_D4_ADOPTED) {
+            if (w->nreading >= NGX_D4_ADOPTED
+                || (ngx_msec_int_t) (ngx_current_msec - d->read_at) < 0)
+            {
                 continue;
             }
 

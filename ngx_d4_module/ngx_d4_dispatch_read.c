@@ -33,6 +33,7 @@ static ngx_int_t ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d,
 static ngx_uint_t ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d,
     redisReply *entry);
 static void ngx_d4_dispatch_at_end(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_wait(ngx_d4_dispatch_t *d);
 static ngx_uint_t ngx_d4_dispatch_owner_lives(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_close_stream(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_closed_handler(void *data, redisReply *reply);
@@ -288,11 +289,26 @@ ngx_d4_dispatch_at_end(ngx_d4_dispatch_t *d)
     }
 
     if (ngx_d4_dispatch_owner_lives(d)) {
-        d->read_at = ngx_current_msec + NGX_D4_READ_WAIT;
+        ngx_d4_dispatch_wait(d);
         return;
     }
 
     ngx_d4_dispatch_close_stream(d);
+}
+
+
+/* For more to come, and while others have their turn. */
+
+static void
+ngx_d4_dispatch_wait(ngx_d4_dispatch_t *d)
+{
+    d->read_at = ngx_current_msec + NGX_D4_READ_WAIT;
+    d->waiting = 1;
+
+    ngx_d4_worker.nreading--;
+
+    ngx_queue_remove(&d->queue);
+    ngx_queue_insert_tail(&ngx_d4_worker.dispatches, &d->queue);
 }
 
 
@@ -349,7 +365,7 @@ ngx_d4_dispatch_closed_handler(void *data, redisReply *reply)
         return;
     }
 
-    d->read_at = ngx_current_msec + NGX_D4_READ_WAIT;
+    ngx_d4_dispatch_wait(d);
 
     if (!d->foreign) {
         ngx_d4_dispatch_verify(d);         /* its owner took it back */
