@@ -332,6 +332,13 @@ ngx_d4_dispatch_step(ngx_d4_dispatch_t *d)
     if (!d->written) {
 
         if (d->out.bytes && d->file == NULL) {
+
+            /* a name is one in the data directory */
+
+            if (!ngx_d4_disk_ready()) {
+                return 1;
+            }
+
             ngx_d4_dispatch_name(d);
             return 0;
         }
