@@ -328,6 +328,10 @@ ngx_d4_closing_piece(ngx_d4_closing_task_t *t)
 
     if (rc == D4_STORE_OK) {
         rc = d4_store_remove(store, t->file);
+
+        if (rc == D4_STORE_MISSING) {
+            rc = D4_STORE_OK;              /* they have just done it */
+        }
     }
 
     return rc;
