@@ -19,6 +19,7 @@
 #define NGX_D4_DISK_IOV    64
 #define NGX_D4_DISK_OPEN   1000            /* ms between tries */
 #define NGX_D4_DISK_NAMES  1000            /* tried for an object */
+#define NGX_D4_DISK_QUIET  5000            /* ms without a failure: it works */
 
 
 typedef struct {                       /* for a thread, and back */
@@ -60,7 +61,9 @@ static ngx_msec_t    ngx_d4_store_tried;
 static ngx_queue_t   ngx_d4_open_files;
 static ngx_uint_t    ngx_d4_open_n;
 
-static ngx_uint_t    ngx_d4_disk_bad;      /* the last write failed */
+static ngx_uint_t    ngx_d4_disk_bad;      /* a write failed, and is said to */
+static ngx_uint_t    ngx_d4_disk_worked;   /* one succeeded since then */
+static ngx_msec_t    ngx_d4_disk_failed_at;
 
 
 void
@@ -71,6 +74,7 @@ ngx_d4_disk_init(void)
     ngx_d4_open_n = 0;
     ngx_d4_store_ready = 0;
     ngx_d4_disk_bad = 0;
+    ngx_d4_disk_worked = 0;
     ngx_d4_store_id[0] = '\0';
 }
 
@@ -122,9 +126,12 @@ ngx_d4_disk_ready(void)
         ngx_set_errno(err);
     }
 
+    err = ngx_errno;
+    ngx_d4_disk_failed_at = ngx_current_msec;
+
     if (!ngx_d4_disk_bad) {
         ngx_d4_disk_bad = 1;
-        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, ngx_errno,
+        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, err,
                       "d4 data directory \"%V\" cannot be used: %s; sessions "
                       "wait", &conf->data, d4_store_text(rc));
     }
@@ -479,6 +486,9 @@ ngx_d4_disk_failed(ngx_d4_dispatch_t *d, ngx_d4_disk_t *k)
 void
 ngx_d4_disk_fails(d4_store_rc_t rc, ngx_err_t err)
 {
+    ngx_d4_disk_failed_at = ngx_current_msec;
+    ngx_d4_disk_worked = 0;
+
     if (ngx_d4_disk_bad) {
         return;
     }
@@ -491,10 +501,25 @@ ngx_d4_disk_fails(d4_store_rc_t rc, ngx_err_t err)
 }
 
 
+/*
+ * On a full disk one file may find room where another does not: it works when
+ * nothing has failed for longer than what failed waits for its next try.
+ */
+
 void
 ngx_d4_disk_works(void)
 {
-    if (!ngx_d4_disk_bad) {
+    ngx_d4_disk_worked = 1;
+    ngx_d4_disk_tick();
+}
+
+
+void
+ngx_d4_disk_tick(void)
+{
+    if (!ngx_d4_disk_bad || !ngx_d4_disk_worked
+        || ngx_current_msec - ngx_d4_disk_failed_at < NGX_D4_DISK_QUIET)
+    {
         return;
     }
 

@@ -702,6 +702,7 @@ ngx_d4_dispatches_tick(void)
     }
 
     if (w->conf->dispatch) {
+        ngx_d4_disk_tick();
         ngx_d4_closing_tick();
         ngx_d4_retention_tick();
         ngx_d4_dispatch_stat_tick();

@@ -357,6 +357,7 @@ size_t ngx_d4_disk_path(u_char *buf, const char *file);
 /* A file could not be written, or was: a change is logged. */
 void ngx_d4_disk_fails(d4_store_rc_t rc, ngx_err_t err);
 void ngx_d4_disk_works(void);
+void ngx_d4_disk_tick(void);
 
 /* A task with size bytes for its ctx, zeroed; ngx_free()d when it is done. */
 ngx_thread_task_t *ngx_d4_disk_task(size_t size,
