@@ -39,7 +39,8 @@ RUN_PACKAGES   = redis-server openssl tcpdump curl
 TEST_PACKAGES  = libcmocka-dev clang libclang-rt-dev perl \
                  libio-socket-ssl-perl gcc-s390x-linux-gnu \
                  libc6-dev-s390x-cross qemu-user dnscap nsd ldnsutils unbound \
-                 bind9-dnsutils fstrm-bin iproute2
+                 bind9-dnsutils fstrm-bin iproute2 tshark wireshark-common \
+                 softflowd libfixbuf-tools
 
 deps:
 	@conf/deps.sh $(BUILD_PACKAGES) $(SENSOR_PACKAGES) $(RUN_PACKAGES) \

@@ -12,9 +12,8 @@
  * file's own limit, an absurd length.  But then the next one has to be of the
  * same time and not worse, because after a loss any bytes may look like a
  * record.  No writer is known to be wrong twice in one: that is corrupt, as is
- * a record larger than libpcap reads, one that holds far more than there was,
- * or one of nothing but zeros, which is a hole in a file.  In a search none of
- * that is forgiven.
+ * a record larger than libpcap reads, or one that holds far more than there
+ * was.  In a search nothing is forgiven.
  */
 
 
@@ -477,16 +476,20 @@ static unsigned
 d4_pcap_wrong(const d4_pcap_header_t *h, const d4_pcap_record_t *rec)
 {
     if (rec->captured > h->limit
-        || rec->captured > rec->len + (uint64_t) D4_PCAP_SURPLUS
-        || (rec->sec | rec->fraction | rec->captured | rec->len) == 0)
+        || rec->captured > rec->len + (uint64_t) D4_PCAP_SURPLUS)
     {
         return 2;
     }
 
+    /* equal fields are a pattern that repeats, and zeros a hole in a file */
+
     return (rec->fraction >= h->second)
+           + (rec->fraction == rec->sec)
+           + (rec->fraction == rec->sec && rec->sec == rec->len)
            + (rec->captured > rec->len)
            + (rec->captured > h->snaplen && h->snaplen != 0)
-           + (rec->len > D4_PCAP_ABSURD && rec->len > h->limit);
+           + (rec->len > D4_PCAP_ABSURD && rec->len > h->limit)
+           + (rec->len == 0);
 }
 
 
@@ -506,11 +509,6 @@ d4_pcap_follows(const d4_pcap_header_t *h, const uint8_t *p, uint32_t sec)
     return d4_pcap_wrong(h, &rec) <= 1 && d4_units_near(rec.sec, sec);
 }
 
-
-/*
- * The seconds equal the fraction in a pattern that repeats, and hardly
- * anywhere else.
- */
 
 static int
 d4_pcap_doubtful(const d4_pcap_header_t *h, const d4_pcap_record_t *rec)

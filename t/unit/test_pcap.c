@@ -413,6 +413,8 @@ test_odd(void **state)
         { 5, 3, 60, 0xffffffff, 1 },
         { 5, 3, 262145, 262145, 0 },
         { 5, 3, 0xffffffff, 0xffffffff, 0 },
+        { 7, 7, 60, 60, 1 },
+        { 60, 60, 60, 60, 0 },                 /* a pattern */
         { 0, 0, 0, 0, 0 },
         { 5, 1000000, 61, 60, 0 },             /* wrong twice */
         { 5, 1000000, 60, 0xffffffff, 0 },
