@@ -187,6 +187,9 @@ ngx_int_t ngx_http_d4_serve(ngx_http_request_t *r,
 /* The body is read, checked, and then the route's handler called. */
 void ngx_http_d4_authorised(ngx_http_d4_api_t *a);
 
+
+/* What it says (ngx_http_d4_request.c). */
+
 /* The value of an argument, or NULL; of a header, or NULL. */
 d4_arg_t *ngx_http_d4_arg(ngx_http_d4_api_t *a, const char *name);
 ngx_str_t *ngx_http_d4_header(ngx_http_request_t *r, const char *name);

@@ -29,6 +29,22 @@ void ngx_http_d4_alert(const char *what, ngx_str_t *which, const char *state,
     ngx_uint_t on);
 
 
+/*
+ * A step: EVAL script 0 with argv[3] on, argc words in all; 1 if it was sent.
+ */
+ngx_uint_t ngx_http_d4_keep_ask(ngx_uint_t role, const char *script,
+    ngx_uint_t argc, ngx_str_t *argv, ngx_d4_reply_pt handler);
+
+/* 1 for an answer of the type; errors are logged, and that step is left. */
+ngx_uint_t ngx_http_d4_keep_answer(redisReply *reply, int type);
+
+/* To the next batch of a step, or when the cursor is back at 0 to the next. */
+void ngx_http_d4_keep_advance(const char *cursor, size_t len);
+
+/* ngx_http_d4_keep_queues.c: one batch of queues. */
+void ngx_http_d4_keep_queues(ngx_str_t *cursor);
+
+
 /* ngx_http_d4_webhook.c */
 
 /* Posts a JSON text, later, with retries; dropped when too many wait. */

@@ -10,8 +10,8 @@
  * Beside the published keys there are indexes of our own, so that lists can be
  * sorted and paged without reading a whole set: d4:index:uuid and
  * d4:index:name in the order of bytes (name, then NUL and uuid),
- * d4:index:seen by last_seen, and d4:index:tag:<tag> and d4:index:group:<group>
- * by uuid.  What other programs register is found by the keeper and added.
+ * d4:index:seen by last_seen; d4:index:tag:<tag> and d4:index:group:<group> by
+ * uuid.  What other programs register is found by the keeper and added.
  */
 
 
@@ -48,8 +48,8 @@
             "'name','group','tags') "                                         \
         "redis.call('ZREM','d4:index:uuid',u) "                               \
         "redis.call('ZREM','d4:index:seen',u) "                               \
-        "redis.call('ZREM','d4:index:name',string.lower(m[1] or '')..'\\0'.."  \
-            "u) "                                                             \
+        "redis.call('ZREM','d4:index:name',"                                  \
+            "string.lower(m[1] or '')..'\\0'..u) "                            \
         "if m[2] then redis.call('ZREM','d4:index:group:'..m[2],u) end "      \
         "for _,t in ipairs(split(m[3])) do "                                  \
             "redis.call('ZREM','d4:index:tag:'..t,u) end end "                \
@@ -58,8 +58,8 @@
             "'name','group','tags','last_seen') "                             \
         "redis.call('ZADD','d4:index:uuid',0,u) "                             \
         "redis.call('ZADD','d4:index:seen',tonumber(m[4] or '') or 0,u) "     \
-        "redis.call('ZADD','d4:index:name',0,string.lower(m[1] or '')..'\\0'"  \
-            "..u) "                                                           \
+        "redis.call('ZADD','d4:index:name',0,"                                \
+            "string.lower(m[1] or '')..'\\0'..u) "                            \
         "if m[2] then redis.call('ZADD','d4:index:group:'..m[2],0,u) end "    \
         "for _,t in ipairs(split(m[3])) do "                                  \
             "redis.call('ZADD','d4:index:tag:'..t,0,u) end end "
@@ -119,6 +119,9 @@ void ngx_http_d4_create_words(ngx_http_d4_api_t *a, ngx_array_t *words,
 
 /* The fields of a sensor that is created. */
 extern const d4_field_t  ngx_http_d4_create_fields[];
+
+/* DELETE sensors/{} (ngx_http_d4_delete.c). */
+void ngx_http_d4_sensor_delete(ngx_http_d4_api_t *a);
 
 /* uuid -> 1 or 0; forgets everything but daily statistics and blocklists */
 extern const char  ngx_http_d4_script_delete[];
