@@ -19,6 +19,7 @@
  * ngx_http_pdns_store.c    the writer of a worker
  * ngx_http_pdns_ingest.c   records that are posted
  * ngx_http_pdns_queue.c    records from queues
+ * ngx_http_pdns_legacy.c   the published analyzer's database, taken over
  * ngx_http_pdns_bulk.c     a lookup for each of many values
  */
 
@@ -54,6 +55,7 @@ typedef struct {
     ngx_array_t               *excludes;  /* of ngx_str_t: substrings */
     ngx_array_t               *only;      /* of ngx_uint_t: types kept */
     ngx_flag_t                 right;
+    ngx_flag_t                 migrate;
     size_t                     memory;    /* of batches not yet written */
     ngx_msec_t                 flush;
     ngx_uint_t                 used;      /* "pdns on" stands somewhere */
@@ -383,6 +385,12 @@ pdns_result_t ngx_http_pdns_store_line(u_char *p, size_t len,
     ngx_str_t *sensor);
 
 /*
+ * Takes a record, if rc is PDNS_OK and it is wanted; counts what became of
+ * it.
+ */
+void ngx_http_pdns_store_record(pdns_record_t *r, pdns_result_t rc);
+
+/*
  * Calls the waiter when all that was taken so far is in the store; with now,
  * it is written at once.
  */
@@ -392,6 +400,10 @@ void ngx_http_pdns_store_forget(ngx_http_pdns_waiter_t *w);
 /* 1 when more may be taken. */
 ngx_uint_t ngx_http_pdns_store_room(void);
 
+
+/* The published analyzer's database (ngx_http_pdns_legacy.c). */
+ngx_int_t ngx_http_pdns_legacy_init(ngx_cycle_t *cycle);
+void ngx_http_pdns_legacy_done(void);
 
 /* Becomes a consumer of the queues (ngx_http_pdns_queue.c). */
 ngx_int_t ngx_http_pdns_queue_init(void);

@@ -100,6 +100,13 @@ static ngx_command_t  ngx_http_pdns_commands[] = {
       offsetof(ngx_http_pdns_main_conf_t, right),
       NULL },
 
+    { ngx_string("pdns_migrate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pdns_main_conf_t, migrate),
+      NULL },
+
     { ngx_string("pdns_memory"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_size_slot,
@@ -183,6 +190,15 @@ ngx_http_pdns_init_module(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    if (pmcf->migrate
+        && conf->redis[NGX_D4_REDIS_PDNS_LEGACY].sockaddr == NULL)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "\"pdns_migrate\" needs \"redis pdns_legacy\" in the "
+                      "\"d4\" block");
+        return NGX_ERROR;
+    }
+
     if (pmcf->queues != NULL
         && (conf->lookup || conf->redis[NGX_D4_REDIS_QUEUES].sockaddr == NULL))
     {
@@ -235,6 +251,10 @@ ngx_http_pdns_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    if (ngx_http_pdns_legacy_init(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_pdns_queue_init();
 }
 
@@ -250,6 +270,7 @@ ngx_http_pdns_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_pdns_legacy_done();
     ngx_http_pdns_store_done();
     ngx_d4_redis_close(w->lookup);
     w->lookup = NULL;
@@ -278,6 +299,7 @@ ngx_http_pdns_create_main_conf(ngx_conf_t *cf)
      */
 
     pmcf->right = NGX_CONF_UNSET;
+    pmcf->migrate = NGX_CONF_UNSET;
     pmcf->memory = NGX_CONF_UNSET_SIZE;
     pmcf->flush = NGX_CONF_UNSET_MSEC;
 
@@ -291,6 +313,7 @@ ngx_http_pdns_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_pdns_main_conf_t  *pmcf = conf;
 
     ngx_conf_init_value(pmcf->right, 1);
+    ngx_conf_init_value(pmcf->migrate, 0);
     ngx_conf_init_size_value(pmcf->memory, 32 * 1024 * 1024);
     ngx_conf_init_msec_value(pmcf->flush, 1000);
 

@@ -238,6 +238,19 @@ ngx_http_pdns_store_line(u_char *p, size_t len, ngx_str_t *sensor)
 }
 
 
+void
+ngx_http_pdns_store_record(pdns_record_t *r, pdns_result_t rc)
+{
+    ngx_http_pdns_store.sensor = NULL;
+
+    if (rc == PDNS_OK) {
+        ngx_http_pdns_store_take(&rc, r);
+    }
+
+    ngx_http_pdns_store.count.results[rc]++;
+}
+
+
 /* rc is told when a record is not taken for what it is. */
 
 static void
@@ -457,6 +470,8 @@ ngx_http_pdns_store_send(void)
         }
     }
 
+    pdns_seen_clear(&s->seen);
+
     if (!s->retry.timer_set) {
         ngx_add_timer(&s->retry, NGX_HTTP_PDNS_RETRY);
     }
@@ -473,7 +488,8 @@ ngx_http_pdns_store_reply(void *data, redisReply *reply)
     }
 
     if (reply == NULL) {
-        s->sending = 0;                /* again, when it is up */
+        pdns_seen_clear(&s->seen);     /* again, when it is up */
+        s->sending = 0;
         return;
     }
 
@@ -501,6 +517,7 @@ ngx_http_pdns_store_reply(void *data, redisReply *reply)
 
         /* all of it again: what was done only counts twice */
 
+        pdns_seen_clear(&s->seen);
         ngx_add_timer(&s->retry, NGX_HTTP_PDNS_RETRY);
         return;
     }

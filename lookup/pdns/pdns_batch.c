@@ -136,11 +136,13 @@ static void pdns_write_name(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node,
 static void pdns_write_extra(pdns_batch_t *b, pdns_resp_t *w,
     const pdns_key_t *key, pdns_entry_t *e);
 static void pdns_write_below(pdns_batch_t *b, pdns_resp_t *w,
-    const pdns_name_t *name);
+    pdns_seen_t *seen, const pdns_name_t *name);
+static int pdns_write_first(pdns_batch_t *b, pdns_seen_t *seen,
+    const pdns_key_t *key, const void *member, size_t len);
 static void pdns_write_target(pdns_batch_t *b, pdns_resp_t *w,
     pdns_node_t *node);
 static void pdns_write_bucket(pdns_batch_t *b, pdns_resp_t *w,
-    pdns_node_t *node);
+    pdns_seen_t *seen, pdns_node_t *node);
 static void pdns_expect(pdns_batch_t *b, pdns_resp_t *w, pdns_about_t about);
 
 
@@ -634,8 +636,7 @@ pdns_batch_text(pdns_batch_t *b, pdns_entry_t *e, char kind,
 
 
 int
-pdns_batch_commands(pdns_batch_t *b, const pdns_seen_t *seen,
-    d4_blocks_t *out)
+pdns_batch_commands(pdns_batch_t *b, pdns_seen_t *seen, d4_blocks_t *out)
 {
     pdns_name_t   name;
     pdns_node_t  *node;
@@ -657,7 +658,7 @@ pdns_batch_commands(pdns_batch_t *b, const pdns_seen_t *seen,
         }
 
         if (pdns_batch_index(b, seen, node)) {
-            pdns_write_below(b, &w, &name);
+            pdns_write_below(b, &w, seen, &name);
         }
     }
 
@@ -672,11 +673,11 @@ pdns_batch_commands(pdns_batch_t *b, const pdns_seen_t *seen,
         }
 
         if (node->alen != 0) {
-            pdns_write_bucket(b, &w, node);
+            pdns_write_bucket(b, &w, seen, node);
 
         } else {
             pdns_name_load(&name, node->data + node->len, node->wlen);
-            pdns_write_below(b, &w, &name);
+            pdns_write_below(b, &w, seen, &name);
         }
     }
 
@@ -841,7 +842,8 @@ pdns_write_index(pdns_batch_t *b, pdns_resp_t *w, const pdns_key_t *key,
 
 
 static void
-pdns_write_below(pdns_batch_t *b, pdns_resp_t *w, const pdns_name_t *name)
+pdns_write_below(pdns_batch_t *b, pdns_resp_t *w, pdns_seen_t *seen,
+    const pdns_name_t *name)
 {
     char        top[PDNS_NAME_TEXT], text[PDNS_NAME_TEXT];
     size_t      n, topn;
@@ -863,17 +865,44 @@ pdns_write_below(pdns_batch_t *b, pdns_resp_t *w, const pdns_name_t *name)
     topn = pdns_name_key(top, name, 0, 1);
     n = (tag > 1) ? pdns_name_key(text, name, 1, tag) : 0;
 
-    pdns_key_tops(&key, top, topn);
-    pdns_write_index(b, w, &key, text, (n < 2) ? n : 2, PDNS_REPLY_OTHER);
-
     pdns_key_tags(&key, top, topn, text, n);
-    pdns_write_index(b, w, &key, text, n, PDNS_REPLY_OTHER);
+
+    if (pdns_write_first(b, seen, &key, text, n)) {
+        pdns_write_index(b, w, &key, text, n, PDNS_REPLY_OTHER);
+
+        pdns_key_tops(&key, top, topn);
+        pdns_write_index(b, w, &key, text, (n < 2) ? n : 2, PDNS_REPLY_OTHER);
+    }
 
     if (b->right) {
         n = pdns_name_text(text, name);
         pdns_key_prefix(&key, text, n);
         pdns_write_index(b, w, &key, text, n, PDNS_REPLY_OTHER);
     }
+}
+
+
+/*
+ * Of an index of indexes, which has few members that are met often: 1 when
+ * this one is to be written.  It counts as seen as soon as it is on its way.
+ */
+
+static int
+pdns_write_first(pdns_batch_t *b, pdns_seen_t *seen, const pdns_key_t *key,
+    const void *member, size_t len)
+{
+    uint64_t  hash;
+
+    hash = pdns_hash(b->seed, key->data, key->len)
+           ^ pdns_hash(b->seed, member, len) * UINT64_C(0x9e3779b97f4a7c15);
+
+    if (pdns_seen(seen, hash)) {
+        return 0;
+    }
+
+    pdns_seen_add(seen, hash);
+
+    return 1;
 }
 
 
@@ -924,7 +953,8 @@ pdns_write_target(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node)
 
 
 static void
-pdns_write_bucket(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node)
+pdns_write_bucket(pdns_batch_t *b, pdns_resp_t *w, pdns_seen_t *seen,
+    pdns_node_t *node)
 {
     size_t          n;
     pdns_key_t      key;
@@ -934,7 +964,10 @@ pdns_write_bucket(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node)
     n = pdns_bucket_size(node->alen);
 
     pdns_key_buckets(&key, node->alen);
-    pdns_write_index(b, w, &key, addr, n, PDNS_REPLY_OTHER);
+
+    if (pdns_write_first(b, seen, &key, addr, n)) {
+        pdns_write_index(b, w, &key, addr, n, PDNS_REPLY_OTHER);
+    }
 
     pdns_key_bucket(&key, addr, node->alen);
     pdns_write_index(b, w, &key, addr + n, node->alen - n, PDNS_REPLY_OTHER);

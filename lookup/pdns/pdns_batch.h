@@ -45,11 +45,11 @@ size_t pdns_batch_held(const pdns_batch_t *b);
 
 /*
  * Writes the commands to out and returns how many they are, or -1 without
- * memory.  Indexes of what seen knows are left out.  The last command reads
- * the store's epoch.
+ * memory.  Indexes of what seen knows are left out; if what is written may not
+ * be carried out, seen has to be cleared before it is written again.  The last
+ * command reads the store's epoch.
  */
-int pdns_batch_commands(pdns_batch_t *b, const pdns_seen_t *seen,
-    d4_blocks_t *out);
+int pdns_batch_commands(pdns_batch_t *b, pdns_seen_t *seen, d4_blocks_t *out);
 
 /* The integer that command i was answered with. */
 void pdns_batch_reply(pdns_batch_t *b, size_t i, long long n);

@@ -1,0 +1,780 @@
+
+/*
+ * Copyright (C) The ngx_d4 authors
+ */
+
+
+/*
+ * The database of the published analyzer, taken over in the background:
+ *
+ *   r:<name>:<type>           set of data
+ *   s:, l:, o:<name>:<data>:<type>   first time, last time, count
+ *
+ * One worker goes through it with SCAN.  What a page holds is stored before
+ * the store remembers where the next page begins, so that it goes on there
+ * after any stop; a page that was cut short is taken twice, and its counts
+ * with it.  The other database is only read, by commands that any version of
+ * it knows.
+ */
+
+
+#include "ngx_http_pdns.h"
+
+
+#define NGX_HTTP_PDNS_LEASE    60000   /* ms; renewed by each page */
+#define NGX_HTTP_PDNS_PAUSE    2000    /* ms until the next try */
+#define NGX_HTTP_PDNS_PAGE     200     /* sets */
+#define NGX_HTTP_PDNS_SET      1000    /* members of a set at a time */
+
+
+typedef struct {
+    ngx_str_t                  key;    /* r:<name>:<type> */
+    ngx_str_t                  name;
+    ngx_str_t                  type;
+    ngx_str_t                  cursor; /* of SSCAN; empty: at its end */
+    ngx_array_t                data;   /* of ngx_str_t: members at hand */
+} ngx_http_pdns_set_t;
+
+
+typedef struct {
+    ngx_socket_t               fd[4];  /* debug logs of timers read it */
+    ngx_d4_redis_t            *legacy;
+    ngx_event_t                timer;
+    ngx_http_pdns_waiter_t     waiter;
+    d4_blocks_t                blocks; /* on their way */
+    ngx_uint_t                 replies;
+    ngx_uint_t                 got;
+    ngx_pool_t                *pool;   /* of a page */
+    ngx_array_t                sets;   /* of ngx_http_pdns_set_t */
+    ngx_uint_t                 set;    /* whose values come */
+    ngx_uint_t                 member;
+    ngx_str_t                  value[2];
+    u_char                     cursor[NGX_INT64_LEN + 1];
+    size_t                     cursor_len;
+    u_char                     id[64];
+    size_t                     id_len;
+    void                     (*then)(void);
+    void                     (*reply)(redisReply *reply);
+    unsigned                   busy:1;
+    unsigned                   failed:1;
+    unsigned                   done:1;
+} ngx_http_pdns_legacy_t;
+
+
+static void ngx_http_pdns_legacy_state(ngx_d4_redis_t *rd, ngx_uint_t up);
+static void ngx_http_pdns_legacy_timer(ngx_event_t *ev);
+static void ngx_http_pdns_legacy_leased(void *data, redisReply *reply);
+static void ngx_http_pdns_legacy_cursor(void *data, redisReply *reply);
+static void ngx_http_pdns_legacy_scan(void);
+static void ngx_http_pdns_legacy_keys(redisReply *reply);
+static void ngx_http_pdns_legacy_members(void);
+static void ngx_http_pdns_legacy_member(redisReply *reply);
+static void ngx_http_pdns_legacy_values(void);
+static void ngx_http_pdns_legacy_value(redisReply *reply);
+static void ngx_http_pdns_legacy_record(ngx_http_pdns_set_t *set,
+    ngx_str_t *data, redisReply *reply);
+static void ngx_http_pdns_legacy_page(void);
+static void ngx_http_pdns_legacy_stored(void *data);
+static void ngx_http_pdns_legacy_kept(void *data, redisReply *reply);
+static void ngx_http_pdns_legacy_again(void);
+static void ngx_http_pdns_legacy_send(pdns_resp_t *w,
+    void (*reply)(redisReply *reply), void (*then)(void));
+static void ngx_http_pdns_legacy_reply(void *data, redisReply *reply);
+
+
+static ngx_http_pdns_legacy_t  ngx_http_pdns_legacy;
+
+static char  ngx_http_pdns_legacy_text[PDNS_RDATA_TEXT];
+
+
+ngx_int_t
+ngx_http_pdns_legacy_init(ngx_cycle_t *cycle)
+{
+    ngx_d4_conf_t           *conf;
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+
+    ngx_memzero(l, sizeof(ngx_http_pdns_legacy_t));
+
+    if (!ngx_http_pdns_worker.conf->migrate || ngx_worker != 0) {
+        return NGX_OK;
+    }
+
+    conf = ngx_d4_get_conf(cycle);
+
+    l->id_len = ngx_snprintf(l->id, sizeof(l->id), "%P-%T-%uL", ngx_pid,
+                             ngx_time(), (uint64_t) ngx_random())
+                - l->id;
+
+    l->timer.handler = ngx_http_pdns_legacy_timer;
+    l->timer.data = l;
+    l->timer.log = ngx_http_pdns_worker.log;
+    l->timer.cancelable = 1;
+
+    l->waiter.stored = ngx_http_pdns_legacy_stored;
+
+    d4_blocks_init(&l->blocks, &ngx_http_pdns_worker.pool);
+
+    l->legacy = ngx_d4_redis_open(&conf->redis[NGX_D4_REDIS_PDNS_LEGACY],
+                                  conf->redis_timeout,
+                                  ngx_http_pdns_legacy_state,
+                                  ngx_http_pdns_worker.log);
+    if (l->legacy == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_add_timer(&l->timer, 100);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_pdns_legacy_done(void)
+{
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+
+    if (l->legacy == NULL) {
+        return;
+    }
+
+    l->done = 1;
+
+    if (l->timer.timer_set) {
+        ngx_del_timer(&l->timer);
+    }
+
+    ngx_d4_redis_close(l->legacy);
+    l->legacy = NULL;
+
+    d4_blocks_free(&l->blocks);
+
+    if (l->pool != NULL) {
+        ngx_destroy_pool(l->pool);
+    }
+}
+
+
+static void
+ngx_http_pdns_legacy_state(ngx_d4_redis_t *rd, ngx_uint_t up)
+{
+    /* the timer looks whether it is there */
+}
+
+
+static void
+ngx_http_pdns_legacy_again(void)
+{
+    ngx_http_pdns_legacy.busy = 0;
+
+    if (!ngx_http_pdns_legacy.done && !ngx_exiting) {
+        ngx_add_timer(&ngx_http_pdns_legacy.timer, NGX_HTTP_PDNS_PAUSE);
+    }
+}
+
+
+/* Whoever has the lease of the store goes on where it was left. */
+
+static void
+ngx_http_pdns_legacy_timer(ngx_event_t *ev)
+{
+    ngx_str_t                argv[6];
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    ngx_str_set(&argv[0], "SET");
+    ngx_str_set(&argv[1], "H:migrate:lease");
+    argv[2].data = l->id;
+    argv[2].len = l->id_len;
+    ngx_str_set(&argv[3], "NX");
+    ngx_str_set(&argv[4], "PX");
+    ngx_str_set(&argv[5], "60000");
+
+    if (!ngx_d4_redis_ready(l->legacy)
+        || ngx_d4_redis_command(ngx_http_pdns_worker.store, 6, argv,
+                                ngx_http_pdns_legacy_leased, l)
+           != NGX_OK)
+    {
+        ngx_http_pdns_legacy_again();
+    }
+}
+
+
+static void
+ngx_http_pdns_legacy_leased(void *data, redisReply *reply)
+{
+    ngx_str_t                argv[2];
+    ngx_http_pdns_legacy_t  *l;
+
+    l = data;
+
+    if (l->done) {
+        return;
+    }
+
+    ngx_str_set(&argv[0], "GET");
+    ngx_str_set(&argv[1], "H:migrate:cursor");
+
+    if (reply == NULL || reply->type != REDIS_REPLY_STATUS
+        || ngx_d4_redis_command(ngx_http_pdns_worker.store, 2, argv,
+                                ngx_http_pdns_legacy_cursor, l)
+           != NGX_OK)
+    {
+        ngx_http_pdns_legacy_again();
+    }
+}
+
+
+static void
+ngx_http_pdns_legacy_cursor(void *data, redisReply *reply)
+{
+    ngx_http_pdns_legacy_t  *l;
+
+    l = data;
+
+    if (l->done) {
+        return;
+    }
+
+    if (reply != NULL && reply->type == REDIS_REPLY_NIL) {
+        l->cursor[0] = '0';
+        l->cursor_len = 1;
+
+        ngx_log_error(NGX_LOG_NOTICE, ngx_http_pdns_worker.log, 0,
+                      "passive dns: taking over the published database");
+
+    } else if (reply != NULL && reply->type == REDIS_REPLY_STRING
+               && reply->len == 4 && ngx_memcmp(reply->str, "done", 4) == 0)
+    {
+        return;
+
+    } else if (reply != NULL && reply->type == REDIS_REPLY_STRING
+               && reply->len < sizeof(l->cursor))
+    {
+        l->cursor_len = reply->len;
+        ngx_memcpy(l->cursor, reply->str, reply->len);
+
+    } else {
+        ngx_http_pdns_legacy_again();
+        return;
+    }
+
+    ngx_http_pdns_legacy_scan();
+}
+
+
+static void
+ngx_http_pdns_legacy_scan(void)
+{
+    pdns_resp_t              w;
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+
+    if (l->pool != NULL) {
+        ngx_destroy_pool(l->pool);
+    }
+
+    l->pool = ngx_create_pool(16384, ngx_http_pdns_worker.log);
+
+    if (l->pool == NULL
+        || ngx_array_init(&l->sets, l->pool, NGX_HTTP_PDNS_PAGE,
+                          sizeof(ngx_http_pdns_set_t))
+           != NGX_OK)
+    {
+        ngx_http_pdns_legacy_again();
+        return;
+    }
+
+    d4_blocks_free(&l->blocks);
+    pdns_resp_init(&w, &l->blocks);
+    pdns_resp_command(&w, 6, "SCAN");
+    pdns_resp_word(&w, l->cursor, l->cursor_len);
+    pdns_resp_text(&w, "MATCH");
+    pdns_resp_text(&w, "r:*");
+    pdns_resp_text(&w, "COUNT");
+    pdns_resp_number(&w, 5 * NGX_HTTP_PDNS_PAGE);
+
+    ngx_http_pdns_legacy_send(&w, ngx_http_pdns_legacy_keys,
+                              ngx_http_pdns_legacy_members);
+}
+
+
+static void
+ngx_http_pdns_legacy_keys(redisReply *reply)
+{
+    u_char                  *p, *colon;
+    ngx_uint_t               i;
+    redisReply              *keys, *key;
+    ngx_http_pdns_set_t     *set;
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
+        || reply->element[0]->type != REDIS_REPLY_STRING
+        || reply->element[0]->len >= sizeof(l->cursor)
+        || reply->element[1]->type != REDIS_REPLY_ARRAY)
+    {
+        l->failed = 1;
+        return;
+    }
+
+    l->cursor_len = reply->element[0]->len;
+    ngx_memcpy(l->cursor, reply->element[0]->str, l->cursor_len);
+
+    keys = reply->element[1];
+
+    for (i = 0; i < keys->elements; i++) {
+        key = keys->element[i];
+
+        if (key->type != REDIS_REPLY_STRING || key->len < 4) {
+            continue;
+        }
+
+        set = ngx_array_push(&l->sets);
+
+        if (set == NULL || (p = ngx_pnalloc(l->pool, key->len)) == NULL) {
+            l->failed = 1;
+            return;
+        }
+
+        ngx_memcpy(p, key->str, key->len);
+
+        for (colon = p + key->len - 1; colon > p && *colon != ':'; colon--) {
+            /* void */
+        }
+
+        set->key.data = p;
+        set->key.len = key->len;
+        set->name.data = p + 2;
+        set->name.len = (colon > p + 2) ? (size_t) (colon - (p + 2)) : 0;
+        set->type.data = colon + 1;
+        set->type.len = p + key->len - (colon + 1);
+        ngx_str_set(&set->cursor, "0");
+
+        if (ngx_array_init(&set->data, l->pool, 4, sizeof(ngx_str_t))
+            != NGX_OK)
+        {
+            l->failed = 1;
+            return;
+        }
+    }
+}
+
+
+/* The members of all sets, a part of each that is large. */
+
+static void
+ngx_http_pdns_legacy_members(void)
+{
+    pdns_resp_t              w;
+    ngx_uint_t               i;
+    ngx_http_pdns_set_t     *set;
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+
+    if (l->failed) {
+        ngx_http_pdns_legacy_again();
+        return;
+    }
+
+    d4_blocks_free(&l->blocks);
+    pdns_resp_init(&w, &l->blocks);
+
+    set = l->sets.elts;
+
+    for (i = 0; i < l->sets.nelts; i++) {
+        set[i].data.nelts = 0;
+
+        if (set[i].cursor.len == 0) {
+            continue;
+        }
+
+        pdns_resp_command(&w, 5, "SSCAN");
+        pdns_resp_word(&w, set[i].key.data, set[i].key.len);
+        pdns_resp_word(&w, set[i].cursor.data, set[i].cursor.len);
+        pdns_resp_text(&w, "COUNT");
+        pdns_resp_number(&w, NGX_HTTP_PDNS_SET);
+    }
+
+    if (w.commands == 0) {
+        ngx_http_pdns_legacy_page();
+        return;
+    }
+
+    l->set = 0;
+
+    ngx_http_pdns_legacy_send(&w, ngx_http_pdns_legacy_member,
+                              ngx_http_pdns_legacy_values);
+}
+
+
+static void
+ngx_http_pdns_legacy_member(redisReply *reply)
+{
+    ngx_str_t               *data;
+    ngx_uint_t               i;
+    redisReply              *member, *cursor;
+    ngx_http_pdns_set_t     *set;
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+    set = l->sets.elts;
+
+    while (set[l->set].cursor.len == 0) {
+        l->set++;
+    }
+
+    set += l->set++;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
+        || reply->element[1]->type != REDIS_REPLY_ARRAY)
+    {
+        set->cursor.len = 0;           /* not a set */
+        return;
+    }
+
+    cursor = reply->element[0];
+    set->cursor.len = 0;
+
+    if (cursor->len != 1 || cursor->str[0] != '0') {
+        set->cursor.data = ngx_pnalloc(l->pool, cursor->len);
+
+        if (set->cursor.data == NULL) {
+            l->failed = 1;
+            return;
+        }
+
+        ngx_memcpy(set->cursor.data, cursor->str, cursor->len);
+        set->cursor.len = cursor->len;
+    }
+
+    for (i = 0; i < reply->element[1]->elements; i++) {
+        member = reply->element[1]->element[i];
+        data = ngx_array_push(&set->data);
+
+        if (data != NULL) {
+            data->len = member->len;
+            data->data = ngx_pnalloc(l->pool, member->len + 1);
+        }
+
+        if (data == NULL || data->data == NULL) {
+            l->failed = 1;
+            return;
+        }
+
+        ngx_memcpy(data->data, member->str, member->len);
+    }
+}
+
+
+static void
+ngx_http_pdns_legacy_values(void)
+{
+    u_char                  *p, *key;
+    size_t                   len;
+    ngx_str_t               *data;
+    pdns_resp_t              w;
+    ngx_uint_t               i, n, k;
+    ngx_http_pdns_set_t     *set;
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+
+    if (l->failed) {
+        ngx_http_pdns_legacy_again();
+        return;
+    }
+
+    d4_blocks_free(&l->blocks);
+    pdns_resp_init(&w, &l->blocks);
+
+    set = l->sets.elts;
+
+    for (i = 0; i < l->sets.nelts; i++) {
+        data = set[i].data.elts;
+
+        for (n = 0; n < set[i].data.nelts; n++) {
+            len = 4 + set[i].name.len + data[n].len + set[i].type.len;
+
+            key = ngx_pnalloc(l->pool, len);
+            if (key == NULL) {
+                ngx_http_pdns_legacy_again();
+                return;
+            }
+
+            p = ngx_sprintf(key, "s:%V:", &set[i].name);
+            p = ngx_cpymem(p, data[n].data, data[n].len);
+            ngx_sprintf(p, ":%V", &set[i].type);
+
+            pdns_resp_command(&w, 4, "MGET");
+
+            for (k = 0; k < 3; k++) {
+                key[0] = "slo"[k];
+                pdns_resp_word(&w, key, len);
+            }
+        }
+    }
+
+    if (w.commands == 0) {
+        ngx_http_pdns_legacy_members();
+        return;
+    }
+
+    l->set = 0;
+    l->member = 0;
+
+    ngx_http_pdns_legacy_send(&w, ngx_http_pdns_legacy_value,
+                              ngx_http_pdns_legacy_members);
+}
+
+
+static void
+ngx_http_pdns_legacy_value(redisReply *reply)
+{
+    ngx_str_t               *data;
+    ngx_http_pdns_set_t     *set;
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+    set = l->sets.elts;
+
+    while (l->member == set[l->set].data.nelts) {
+        l->set++;
+        l->member = 0;
+    }
+
+    data = set[l->set].data.elts;
+
+    ngx_http_pdns_legacy_record(&set[l->set], &data[l->member++], reply);
+}
+
+
+static uint64_t
+ngx_http_pdns_legacy_number(redisReply *reply)
+{
+    uint64_t  n;
+
+    if (reply->type != REDIS_REPLY_STRING
+        || pdns_time_parse(&n, reply->str, reply->len) != 0)
+    {
+        return 0;
+    }
+
+    return n;
+}
+
+
+static void
+ngx_http_pdns_legacy_record(ngx_http_pdns_set_t *set, ngx_str_t *data,
+    redisReply *reply)
+{
+    size_t          i;
+    u_char          upper[32];
+    uint16_t        type;
+    pdns_record_t   r;
+    pdns_result_t   rc;
+
+    ngx_memzero(&r, sizeof(pdns_record_t));
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
+        return;
+    }
+
+    r.first = ngx_http_pdns_legacy_number(reply->element[0]);
+    r.last = ngx_http_pdns_legacy_number(reply->element[1]);
+    r.count = ngx_http_pdns_legacy_number(reply->element[2]);
+
+    if (r.first == 0 || (r.last != 0 && r.last < r.first)) {
+        r.first = r.last;
+    }
+
+    if (r.last == 0) {
+        r.last = r.first;
+    }
+
+    if (r.count == 0) {
+        r.count = 1;
+    }
+
+    /* it keeps the names of errors among data, in lower case */
+
+    for (i = 0; i < data->len && i < sizeof(upper); i++) {
+        upper[i] = ngx_toupper(data->data[i]);
+    }
+
+    rc = PDNS_OK;
+
+    if (r.last == 0) {
+        rc = PDNS_BAD_TIME;            /* it has expired, or never was whole */
+
+    } else if (data->len <= sizeof(upper)
+               && pdns_rcode((char *) upper, data->len))
+    {
+        rc = PDNS_NX;
+
+    } else if (pdns_type_parse(&type, (char *) set->type.data, set->type.len)
+                   != 0
+               || type == 0 || type == PDNS_ANY)
+    {
+        rc = PDNS_BAD_TYPE;
+
+    } else if (pdns_name_parse(&r.name, (char *) set->name.data,
+                               set->name.len)
+               != 0)
+    {
+        rc = PDNS_BAD_NAME;
+
+    } else if (pdns_rdata_parse(&r.rdata, type, (char *) data->data, data->len,
+                                ngx_http_pdns_legacy_text,
+                                sizeof(ngx_http_pdns_legacy_text))
+               != 0)
+    {
+        rc = PDNS_BAD_RDATA;
+    }
+
+    ngx_http_pdns_store_record(&r, rc);
+}
+
+
+/* All of a page is taken: the next one when it is stored. */
+
+static void
+ngx_http_pdns_legacy_page(void)
+{
+    ngx_http_pdns_store_wait(&ngx_http_pdns_legacy.waiter, 1);
+}
+
+
+static void
+ngx_http_pdns_legacy_stored(void *data)
+{
+    ngx_str_t                argv[5];
+    ngx_uint_t               last;
+    ngx_d4_redis_t          *rd;
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+
+    if (l->done) {
+        return;
+    }
+
+    rd = ngx_http_pdns_worker.store;
+    last = (l->cursor_len == 1 && l->cursor[0] == '0');
+
+    ngx_str_set(&argv[0], "SET");
+    ngx_str_set(&argv[1], "H:migrate:lease");
+    argv[2].data = l->id;
+    argv[2].len = l->id_len;
+    ngx_str_set(&argv[3], "PX");
+    ngx_str_set(&argv[4], "60000");
+
+    (void) ngx_d4_redis_command(rd, 5, argv, NULL, NULL);
+
+    ngx_str_set(&argv[0], "SET");
+    ngx_str_set(&argv[1], "H:migrate:cursor");
+
+    if (last) {
+        ngx_str_set(&argv[2], "done");
+
+    } else {
+        argv[2].data = l->cursor;
+        argv[2].len = l->cursor_len;
+    }
+
+    if (ngx_d4_redis_command(rd, 3, argv, ngx_http_pdns_legacy_kept, l)
+        != NGX_OK)
+    {
+        ngx_http_pdns_legacy_again();
+    }
+}
+
+
+static void
+ngx_http_pdns_legacy_kept(void *data, redisReply *reply)
+{
+    ngx_http_pdns_legacy_t  *l;
+
+    l = data;
+
+    if (l->done) {
+        return;
+    }
+
+    if (reply == NULL || reply->type != REDIS_REPLY_STATUS || ngx_exiting) {
+        ngx_http_pdns_legacy_again();
+        return;
+    }
+
+    if (l->cursor_len == 1 && l->cursor[0] == '0') {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_http_pdns_worker.log, 0,
+                      "passive dns: the published database is taken over");
+        return;
+    }
+
+    ngx_http_pdns_legacy_scan();
+}
+
+
+static void
+ngx_http_pdns_legacy_send(pdns_resp_t *w, void (*reply)(redisReply *reply),
+    void (*then)(void))
+{
+    ngx_http_pdns_legacy_t  *l;
+
+    l = &ngx_http_pdns_legacy;
+
+    l->reply = reply;
+    l->then = then;
+    l->replies = w->commands;
+    l->got = 0;
+    l->failed = 0;
+
+    if (w->failed
+        || ngx_d4_redis_each(l->legacy, &l->blocks, l->replies,
+                             ngx_http_pdns_legacy_reply, l)
+           != NGX_OK)
+    {
+        ngx_http_pdns_legacy_again();
+        return;
+    }
+
+    l->busy = 1;
+}
+
+
+static void
+ngx_http_pdns_legacy_reply(void *data, redisReply *reply)
+{
+    ngx_http_pdns_legacy_t  *l;
+
+    l = data;
+
+    if (l->done) {
+        return;
+    }
+
+    if (reply == NULL) {
+        ngx_http_pdns_legacy_again();
+        return;
+    }
+
+    if (!l->failed) {
+        l->reply(reply);
+    }
+
+    if (++l->got == l->replies) {
+        l->then();
+    }
+}
