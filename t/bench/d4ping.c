@@ -64,6 +64,8 @@ connect_tls(int *fd)
         die("handshake failed");
     }
 
+    SSL_CTX_free(ctx);
+
     return ssl;
 }
 
@@ -142,9 +144,11 @@ main(int argc, char **argv)
 
     if (ssl != NULL) {
         SSL_shutdown(ssl);
+        SSL_free(ssl);
     }
 
     close(fd);
+    free(frame);
     d4_key_clear(&key);
 
     return 0;

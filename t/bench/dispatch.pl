@@ -154,7 +154,8 @@ sub run {
         $packet ? ('--pcap', $packet) : '--lines');
 
     my @workers = children($nginx);
-    my ($n, $r) = (cpu(@workers), cpu($redis));
+    my ($n, $r, $m) = (cpu(@workers), cpu($redis), machine_cpu());
+    my $ours = cpu($$, $load->{pid});
 
     readline($load->{out}) // die "d4load: not all was sent\n";
 
@@ -167,6 +168,8 @@ sub run {
     $load->{seconds} = now() - $load->{begin};
     $load->{nginx} = cpu(@workers) - $n;
     $load->{redis} = cpu($redis) - $r;
+    $load->{other} = (machine_cpu() - $m - $load->{nginx} - $load->{redis}
+                      - cpu($$, $load->{pid}) + $ours) / $load->{seconds};
     check($load, $type, $c, $packet) if $on;
 
     return $load;
@@ -193,17 +196,17 @@ sub check {
 sub measure {
     my ($name) = @_;
     my $cell = [split /:/, $name];
-    my ($bytes, %r);
+    my (%bytes, %r);
 
     eval {
-        for my $on (1, (0, 1) x $runs) {
-            my $load = run($cell, $on, $bytes // 24e6);
+        for my $on ((0, 1) x (1 + $runs)) {
+            my $load = run($cell, $on, $bytes{$on} // 24e6);
 
-            # the first one warms up, and tells how much takes some seconds
+            # the first ones warm up, and tell how much takes some seconds
 
-            if (!defined $bytes) {
-                $bytes = min($most, $load->{bytes} / $load->{seconds}
-                                    * $seconds);
+            if (!defined $bytes{$on}) {
+                $bytes{$on} = min($most, $load->{bytes} / $load->{seconds}
+                                         * $seconds);
             } else {
                 push @{ $r{$on}{$_} }, $load->{$_} for keys %$load;
                 record($name, $on, $load);
@@ -225,7 +228,7 @@ sub record {
     my ($name, $on, $load) = @_;
     my $line = join "\t", $name, $on ? 'dispatched' : 'ingest only',
         map({ $load->{$_} } qw(bytes records)),
-        map { sprintf '%.3f', $load->{$_} } qw(seconds nginx redis);
+        map { sprintf '%.3f', $load->{$_} } qw(seconds nginx redis other);
 
     print $raw "$line\n";
     progress($line);
@@ -362,32 +365,30 @@ sub memory_of {
 
     start($on, 1, $idle, plain => $plain);
 
-    my @plain = $plain ? '--plain' : ();
-    my @args = ('--port', $port, '--key', $key, '--lines', @plain);
-    my %warm = d4load($build, @args, '--payload', 16384, '--connections', 8,
-                      '--frames', 2000);
+    # a few come first: what a worker needs once for all is there then, and
+    # not so much free memory that the others would be for nothing
 
-    # what was needed for them is kept and used again
+    my @args = ('--port', $port, '--key', $key, '--payload', 80,
+                $plain ? '--plain' : ());
 
-    until_true('a quiet server', 60, sub {
-        return entries() >= $warm{frames} unless $on;
-        return queued(8) >= $warm{records} && !keys_of(2, 'd4:cursor:*')
+    d4load($build, @args, '--connections', 8, '--frames', 8);
+
+    until_true('a quiet server', 20, sub {
+        return entries() == 8 unless $on;
+        return queued(8) == 8 && !keys_of(2, 'd4:cursor:*')
             && !keys_of(2, 'd4:closing:*');
     });
 
     my @workers = children($nginx);
-    my ($before, $stored, $lines) = (rss('VmRSS', @workers), entries(),
-                                     queued(8));
+    my $before = rss('VmRSS', @workers);
 
-    my $pid = open my $out, '-|', "$build/t/d4load", '--port', $port, '--key',
-        $key, '--payload', 80, '--idle', $idle, '--hold', 3600, @plain
-        or die "d4load: $!\n";
+    my $pid = open my $out, '-|', "$build/t/d4load", @args, '--idle', $idle,
+        '--hold', 3600 or die "d4load: $!\n";
 
     my %ready = figures(scalar <$out>);
 
     until_true('lines of idle sensors', 30, sub {
-        return $on ? queued(8) == $lines + $idle
-                   : entries() == $stored + $idle;
+        return ($on ? queued(8) : entries()) == 8 + $idle;
     });
 
     my $after = $before;
@@ -407,12 +408,17 @@ sub memory_of {
 
 # --- printing
 
-sub number { my $n = sprintf '%.0f', $_[0]; 1 while $n =~ s/^(\d+)(\d{3})/$1 $2/; $n }
+sub number {
+    my $n = sprintf '%.0f', $_[0];
+    1 while $n =~ s/^(\d+)(\d{3})/$1 $2/;
+    return $n;
+}
 
 
 sub rates {
     my ($r, $what) = @_;
-    return map { $r->{$what}[$_] / $r->{seconds}[$_] } 0 .. $#{ $r->{seconds} };
+    return map { $r->{$what}[$_] / $r->{seconds}[$_] }
+        0 .. $#{ $r->{seconds} };
 }
 
 
@@ -460,6 +466,11 @@ sub table {
 
 
 sub report {
+    my @other = map { @{ $_->{other} } } map { values %$_ } values %result;
+
+    push @notes, sprintf 'CPU used by others during our runs: median %.2f, '
+        . 'at most %.2f cores', median(@other), max(@other) if @other;
+
     return "# From the socket to files and a queue\n"
         . table('Lines', 0)
         . sprintf("\nThe published server, constants measured on a machine of "
@@ -513,7 +524,8 @@ if ($ENV{PERF}) {
 my $results = "$build/bench";
 mkdir $results;
 open $raw, '>', "$results/dispatch.tsv" or die "$results/dispatch.tsv: $!\n";
-print $raw join("\t", qw(cell kind bytes records seconds nginx redis)), "\n";
+print $raw join("\t", qw(cell kind bytes records seconds nginx redis
+    other_cores)), "\n";
 
 measure($_) for @cells;
 measure_latency();
