@@ -245,6 +245,7 @@ d4_ipfix_message(size_t max, const uint8_t *p, size_t len, size_t *size,
     d4_template_walk_t  w;
 
     *size = D4_IPFIX_HEADER;
+    *found = 0;
 
     if (len < 4) {
         return D4_UNIT_MORE;
@@ -264,7 +265,6 @@ d4_ipfix_message(size_t max, const uint8_t *p, size_t len, size_t *size,
         return D4_UNIT_MORE;
     }
 
-    *found = 0;
     d4_template_walk(&w, p, total);
 
     for ( ;; ) {

@@ -29,7 +29,7 @@
 
 #define D4_PCAP_LARGEST   262144       /* MAXIMUM_SNAPLEN of libpcap */
 #define D4_PCAP_ABSURD    (1024 * 1024)
-#define D4_PCAP_SURPLUS   1024         /* captured that was not in the packet */
+#define D4_PCAP_SURPLUS   1024         /* captured, but not in the packet */
 
 
 typedef struct {

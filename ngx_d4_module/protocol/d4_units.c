@@ -4,10 +4,11 @@
 #include <string.h>
 
 
-#define D4_UNITS_RUN    65536          /* where a run of units ends */
-#define D4_UNITS_SKIP   65536          /* of no use: skipped in such parts */
-#define D4_UNITS_AHEAD  (1024 * 1024)  /* what may prove a border */
-#define D4_UNITS_BITE   16384          /* held at once while searching */
+#define D4_UNITS_RUN     65536          /* where a run of units ends */
+#define D4_UNITS_SKIP    65536          /* of no use: skipped in such parts */
+#define D4_UNITS_AHEAD   (1024 * 1024)  /* what may prove a border */
+#define D4_UNITS_BITE    16384          /* held at once while searching */
+#define D4_UNITS_RETURN  65536          /* given back at once */
 
 
 typedef enum {
@@ -23,6 +24,7 @@ static void d4_units_tidy(d4_units_t *u);
 static int d4_units_walk(d4_units_t *u, const uint8_t **p,
     const uint8_t *end, d4_record_t *r, d4_decode_t *rc);
 static int d4_units_ready(const d4_units_t *u, size_t rest, const uint8_t *p);
+static int d4_units_returns(const d4_units_t *u, size_t len, const uint8_t *p);
 static d4_unit_t d4_units_whole(d4_units_t *u, const uint8_t *data,
     size_t len, int held, size_t *size);
 static d4_decode_t d4_units_record(d4_units_t *u, const uint8_t **p,
@@ -218,8 +220,17 @@ d4_units_walk(d4_units_t *u, const uint8_t **p, const uint8_t *end,
 static int
 d4_units_ready(const d4_units_t *u, size_t rest, const uint8_t *p)
 {
-    return u->eof || rest <= (size_t) (p - u->piece)
+    return u->eof || d4_units_returns(u, rest, p)
            || u->whole >= D4_UNITS_AHEAD;
+}
+
+
+/* Whether the last bytes of what is held can go back to the input. */
+
+static int
+d4_units_returns(const d4_units_t *u, size_t len, const uint8_t *p)
+{
+    return len <= D4_UNITS_RETURN && len <= (size_t) (p - u->piece);
 }
 
 
@@ -297,7 +308,7 @@ d4_units_record(d4_units_t *u, const uint8_t **p, const uint8_t *data,
 
     len = u->carry.len - u->pos;
 
-    if (len <= (size_t) (*p - u->piece)) {
+    if (d4_units_returns(u, len, *p)) {
         u->carry.len -= len;
         *p -= len;
     }

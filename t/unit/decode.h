@@ -3,7 +3,8 @@
  * What the tests and the fuzzer of the packet-shaped decoders share: feeds an
  * input in pieces of any size and writes down what comes out, so that it can
  * be compared: for each byte whether it belongs to a record or was skipped,
- * the preamble where a new file has to begin, and that of the end.  Needs DECODE_REQUIRE().
+ * the preamble where a new file has to begin, and that of the end.  Needs
+ * DECODE_REQUIRE().
  */
 
 
