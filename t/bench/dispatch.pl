@@ -2,7 +2,7 @@
 
 # Copyright (C) The ngx_d4 authors
 
-# make bench, its second half: from a sensor's socket to files and a queue,
+# make bench, its second part: from a sensor's socket to files and a queue,
 # beside the rate without the dispatcher in the same run.  docs/bench.md says
 # how to read it.
 
