@@ -159,8 +159,11 @@ ngx_d4_objects_object(void *data, const d4_handler_object_t *obj)
     l->rc = d4_object_write(l->store, path, obj->data, obj->len, level,
                             (int) l->sync, &what);
 
-    if (l->rc == D4_STORE_OK && what == D4_OBJECT_DIFFERENT
-        && obj->other != NULL)
+    /* a link or a directory of that name is none of ours either */
+
+    if (obj->other != NULL
+        && (l->rc == D4_STORE_UNSAFE
+            || (l->rc == D4_STORE_OK && what == D4_OBJECT_DIFFERENT)))
     {
         path = obj->other;
         l->rc = d4_object_write(l->store, path, obj->data, obj->len, level,
