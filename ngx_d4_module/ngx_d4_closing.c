@@ -22,6 +22,8 @@
 
 
 #define NGX_D4_CLOSING_SCAN    2000        /* ms between looks at the list */
+#define NGX_D4_CLOSING_LOOKS   3           /* of a worker that may have missed
+                                              something */
 #define NGX_D4_CLOSING_SURE    3           /* looks without the worker */
 #define NGX_D4_CLOSING_WORKERS 32
 #define NGX_D4_CLOSING_NAME    sizeof(ngx_d4_worker.name)
@@ -88,12 +90,18 @@ static void ngx_d4_closing_pushed(void *data, redisReply *reply);
 static void ngx_d4_closing_later(ngx_d4_closing_t *c);
 static void ngx_d4_closing_free(ngx_d4_closing_t *c);
 static void ngx_d4_closing_scan(void);
+static void ngx_d4_closing_page(const char *cursor);
 static void ngx_d4_closing_scanned(void *data, redisReply *reply);
+static void ngx_d4_closing_entry(redisReply *file, redisReply *value);
+static void ngx_d4_closing_mine(redisReply *file, redisReply *value);
 static ngx_d4_closing_worker_t *ngx_d4_closing_worker(redisReply *value);
 static void ngx_d4_closing_ask(void);
 static void ngx_d4_closing_asked(void *data, redisReply *reply);
 static void ngx_d4_closing_take(redisReply *file, redisReply *value);
 static void ngx_d4_closing_taken(void *data, redisReply *reply);
+static ngx_int_t ngx_d4_closing_parse(ngx_d4_closing_take_t *take,
+    redisReply *file, redisReply *value);
+static void ngx_d4_closing_add_taken(ngx_d4_closing_take_t *take);
 static ngx_uint_t ngx_d4_closing_known(const char *file);
 
 
@@ -105,6 +113,8 @@ static ngx_d4_closing_worker_t  ngx_d4_closers[NGX_D4_CLOSING_WORKERS];
 static ngx_uint_t               ngx_d4_closers_n;
 static ngx_uint_t               ngx_d4_closers_round;
 static ngx_msec_t               ngx_d4_closing_scanned_at;
+static ngx_uint_t               ngx_d4_closing_scanning;
+static ngx_uint_t               ngx_d4_closing_looks;
 
 
 void
@@ -115,6 +125,8 @@ ngx_d4_closing_init(void)
     ngx_d4_closings_n = 0;
     ngx_d4_closing_busy = 0;
     ngx_d4_closers_n = 0;
+    ngx_d4_closing_scanning = 0;
+    ngx_d4_closing_looks = 0;
 }
 
 
@@ -179,13 +191,21 @@ ngx_d4_closing_tick(void)
 {
     ngx_d4_closing_work();
 
-    if (ngx_d4_control_leading()
+    if ((ngx_d4_control_leading() || ngx_d4_closing_looks)
+        && !ngx_d4_closing_scanning && !ngx_exiting
         && ngx_current_msec - ngx_d4_closing_scanned_at
            >= NGX_D4_CLOSING_SCAN)
     {
         ngx_d4_closing_scanned_at = ngx_current_msec;
         ngx_d4_closing_scan();
     }
+}
+
+
+void
+ngx_d4_closing_look(void)
+{
+    ngx_d4_closing_looks = NGX_D4_CLOSING_LOOKS;
 }
 
 
@@ -574,39 +594,55 @@ ngx_d4_closing_known(const char *file)
  * The leader looks for files of workers that are gone.  One whose lease is
  * missing in several looks is dead enough: whoever takes a file over says so
  * in the list, and a file is closed in the same way by whoever does it.
+ *
+ * Any worker finds here what it was not told of: the answer to the script that
+ * put one of its files on the list may have been lost, or came for nobody.
  */
 
 static void
 ngx_d4_closing_scan(void)
 {
-    u_char     key[sizeof("d4:closing:") + D4_STORE_ID];
-    ngx_str_t  argv[5];
-
     if (!ngx_d4_disk_ready() || !ngx_d4_redis_ready(ngx_d4_worker.metadata)) {
         ngx_d4_closers_n = 0;
         return;
     }
 
+    ngx_d4_closers_round++;
+
+    ngx_d4_closing_page("0");
+}
+
+
+static void
+ngx_d4_closing_page(const char *cursor)
+{
+    u_char     key[sizeof("d4:closing:") + D4_STORE_ID];
+    ngx_str_t  argv[5];
+
     ngx_str_set(&argv[0], "HSCAN");
     ngx_d4_str(&argv[1], key, ngx_sprintf(key, "d4:closing:%s",
                                           ngx_d4_store_id)
                               - key);
-    ngx_str_set(&argv[2], "0");
+    ngx_d4_str(&argv[2], cursor, ngx_strlen(cursor));
     ngx_str_set(&argv[3], "COUNT");
     ngx_str_set(&argv[4], "256");
 
-    (void) ngx_d4_redis_command(ngx_d4_worker.queues, 5, argv,
-                                ngx_d4_closing_scanned, NULL);
+    ngx_d4_closing_scanning = (ngx_d4_redis_command(ngx_d4_worker.queues, 5,
+                                                    argv,
+                                                    ngx_d4_closing_scanned,
+                                                    NULL)
+                               == NGX_OK);
 }
 
 
 static void
 ngx_d4_closing_scanned(void *data, redisReply *reply)
 {
-    size_t                    i;
-    ngx_uint_t                n;
-    redisReply               *list;
-    ngx_d4_closing_worker_t  *w;
+    size_t       i;
+    ngx_uint_t   n;
+    redisReply  *list;
+
+    ngx_d4_closing_scanning = 0;
 
     if (reply == NULL || !ngx_d4_reply_is(reply, REDIS_REPLY_ARRAY)
         || reply->elements != 2)
@@ -615,15 +651,19 @@ ngx_d4_closing_scanned(void *data, redisReply *reply)
         return;
     }
 
-    ngx_d4_closers_round++;
     list = reply->element[1];
 
     for (i = 0; i + 1 < list->elements; i += 2) {
-        w = ngx_d4_closing_worker(list->element[i + 1]);
+        ngx_d4_closing_entry(list->element[i], list->element[i + 1]);
+    }
 
-        if (w != NULL && w->missing >= NGX_D4_CLOSING_SURE) {
-            ngx_d4_closing_take(list->element[i], list->element[i + 1]);
-        }
+    if (ngx_strcmp(reply->element[0]->str, "0") != 0) {
+        ngx_d4_closing_page(reply->element[0]->str);
+        return;
+    }
+
+    if (ngx_d4_closing_looks) {
+        ngx_d4_closing_looks--;
     }
 
     n = 0;
@@ -642,7 +682,67 @@ ngx_d4_closing_scanned(void *data, redisReply *reply)
 }
 
 
-/* Another worker that has files to close; NULL for this one. */
+static void
+ngx_d4_closing_entry(redisReply *file, redisReply *value)
+{
+    ngx_str_t                *id;
+    ngx_d4_closing_worker_t  *w;
+
+    id = &ngx_d4_worker.id;
+
+    if (!ngx_d4_reply_text(file) || !ngx_d4_reply_text(value)
+        || file->len >= D4_PATH_MAX || value->len >= NGX_D4_CLOSING_VALUE
+        || ngx_d4_closing_known(file->str))
+    {
+        return;
+    }
+
+    if (value->len > id->len && value->str[id->len] == ' '
+        && ngx_memcmp(value->str, id->data, id->len) == 0)
+    {
+        ngx_d4_closing_mine(file, value);
+        return;
+    }
+
+    if (!ngx_d4_control_leading()) {
+        return;
+    }
+
+    w = ngx_d4_closing_worker(value);
+
+    if (w != NULL && w->missing >= NGX_D4_CLOSING_SURE) {
+        ngx_d4_closing_take(file, value);
+    }
+}
+
+
+static void
+ngx_d4_closing_mine(redisReply *file, redisReply *value)
+{
+    ngx_queue_t            *q;
+    ngx_d4_dispatch_t      *d;
+    ngx_d4_closing_take_t   take;
+
+    /* those that know of it close it when they have read the stream */
+
+    for (q = ngx_queue_head(&ngx_d4_worker.dispatches);
+         q != ngx_queue_sentinel(&ngx_d4_worker.dispatches);
+         q = ngx_queue_next(q))
+    {
+        d = ngx_queue_data(q, ngx_d4_dispatch_t, queue);
+
+        if (d->former_file && ngx_strcmp(d->former_file, file->str) == 0) {
+            return;
+        }
+    }
+
+    if (ngx_d4_closing_parse(&take, file, value) == NGX_OK) {
+        ngx_d4_closing_add_taken(&take);
+    }
+}
+
+
+/* Another worker that has files to close. */
 
 static ngx_d4_closing_worker_t *
 ngx_d4_closing_worker(redisReply *value)
@@ -651,16 +751,9 @@ ngx_d4_closing_worker(redisReply *value)
     ngx_uint_t                i;
     ngx_d4_closing_worker_t  *w;
 
-    if (!ngx_d4_reply_text(value)) {
-        return NULL;
-    }
-
     len = strcspn(value->str, " ");
 
-    if (len == 0 || len > NGX_D4_CLOSING_NAME
-        || (len == ngx_d4_worker.id.len
-            && ngx_memcmp(value->str, ngx_d4_worker.id.data, len) == 0))
-    {
+    if (len == 0 || len > NGX_D4_CLOSING_NAME) {
         return NULL;
     }
 
@@ -736,54 +829,24 @@ ngx_d4_closing_asked(void *data, redisReply *reply)
 }
 
 
-/* <worker> <length> <uuid> <type> <extended type or -> */
-
 static void
 ngx_d4_closing_take(redisReply *file, redisReply *value)
 {
-    char                   *p[5], text[NGX_D4_CLOSING_VALUE];
     char                    mine[NGX_D4_CLOSING_VALUE];
     ngx_str_t               argv[4], ext;
-    ngx_uint_t              i;
     ngx_d4_closing_take_t  *take;
 
-    if (value->len >= sizeof(text) || file->len >= D4_PATH_MAX
-        || ngx_d4_closing_known(file->str))
-    {
-        return;
-    }
-
-    ngx_memcpy(text, value->str, value->len + 1);
-    p[0] = text;
-
-    for (i = 1; i < 5; i++) {
-        p[i] = strchr(p[i - 1], ' ');
-
-        if (p[i] == NULL) {
-            return;
-        }
-
-        *p[i]++ = '\0';
-    }
-
-    take = ngx_calloc(sizeof(ngx_d4_closing_take_t), ngx_d4_worker.log);
+    take = ngx_alloc(sizeof(ngx_d4_closing_take_t), ngx_d4_worker.log);
     if (take == NULL) {
         return;
     }
 
-    ngx_memcpy(take->file, file->str, file->len + 1);
-    (void) ngx_cpystrn((u_char *) take->hex, (u_char *) p[2],
-                       sizeof(take->hex));
-    (void) ngx_cpystrn(take->ext, (u_char *) p[4], sizeof(take->ext));
-
-    take->length = strtoull(p[1], NULL, 10);
-    take->type = strtoul(p[3], NULL, 10);
-
-    ngx_str_null(&ext);
-
-    if (ngx_strcmp(take->ext, "-") != 0) {
-        ngx_d4_str(&ext, take->ext, ngx_strlen(take->ext));
+    if (ngx_d4_closing_parse(take, file, value) != NGX_OK) {
+        ngx_free(take);
+        return;
     }
+
+    ngx_d4_str(&ext, take->ext, ngx_strlen(take->ext));
 
     ngx_d4_closing_value(mine, take->length, take->hex, take->type, &ext);
 
@@ -806,18 +869,59 @@ ngx_d4_closing_taken(void *data, redisReply *reply)
 {
     ngx_d4_closing_take_t  *take = data;
 
-    ngx_str_t  ext;
-
     if (reply && ngx_d4_reply_int(reply) == 1) {
-        ngx_str_null(&ext);
-
-        if (ngx_strcmp(take->ext, "-") != 0) {
-            ngx_d4_str(&ext, take->ext, ngx_strlen(take->ext));
-        }
-
-        ngx_d4_closing_add(take->file, take->length, take->hex, take->type,
-                           &ext, 0);
+        ngx_d4_closing_add_taken(take);
     }
 
     ngx_free(take);
+}
+
+
+/* <worker> <length> <uuid> <type> <extended type or -> */
+
+static ngx_int_t
+ngx_d4_closing_parse(ngx_d4_closing_take_t *take, redisReply *file,
+    redisReply *value)
+{
+    char        *p[5], text[NGX_D4_CLOSING_VALUE];
+    ngx_uint_t   i;
+
+    ngx_memcpy(text, value->str, value->len + 1);
+    p[0] = text;
+
+    for (i = 1; i < 5; i++) {
+        p[i] = strchr(p[i - 1], ' ');
+
+        if (p[i] == NULL) {
+            return NGX_DECLINED;
+        }
+
+        *p[i]++ = '\0';
+    }
+
+    if (ngx_strcmp(p[4], "-") == 0) {
+        p[4] = "";
+    }
+
+    ngx_memcpy(take->file, file->str, file->len + 1);
+    (void) ngx_cpystrn((u_char *) take->hex, (u_char *) p[2],
+                       sizeof(take->hex));
+    (void) ngx_cpystrn(take->ext, (u_char *) p[4], sizeof(take->ext));
+
+    take->length = strtoull(p[1], NULL, 10);
+    take->type = strtoul(p[3], NULL, 10);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_d4_closing_add_taken(ngx_d4_closing_take_t *take)
+{
+    ngx_str_t  ext;
+
+    ngx_d4_str(&ext, take->ext, ngx_strlen(take->ext));
+
+    ngx_d4_closing_add(take->file, take->length, take->hex, take->type, &ext,
+                       0);
 }

@@ -364,6 +364,9 @@ void ngx_d4_dispatch_detach(ngx_d4_dispatch_t *d);
 /* The session took its streams back from whoever dispatches them. */
 void ngx_d4_dispatch_retake(ngx_d4_session_t *s);
 
+/* Files to be closed may be this worker's though it was not told so. */
+void ngx_d4_closing_look(void);
+
 void ngx_d4_dispatches_work(void);
 void ngx_d4_dispatches_tick(void);
 void ngx_d4_dispatches_abandon(void);

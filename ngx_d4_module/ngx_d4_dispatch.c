@@ -546,6 +546,8 @@ ngx_d4_dispatch_unref(ngx_d4_dispatch_t *d)
         return 0;
     }
 
+    ngx_d4_closing_look();                 /* whatever it did is done */
+
     if (d->refs == 0) {
         ngx_d4_dispatch_free(d);
     }
@@ -618,6 +620,7 @@ ngx_d4_dispatch_free(ngx_d4_dispatch_t *d)
 
     if (d->former_file) {
         ngx_free(d->former_file);
+        ngx_d4_closing_look();
     }
 
     if (d->reading && !d->waiting) {

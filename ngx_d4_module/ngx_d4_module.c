@@ -458,6 +458,7 @@ ngx_d4_queues_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 {
     if (up) {
         ngx_d4_consume_up();
+        ngx_d4_closing_look();             /* answers may have been lost */
     }
 
     ngx_d4_dispatches_work();
