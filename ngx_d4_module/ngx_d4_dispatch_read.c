@@ -333,11 +333,13 @@ ngx_d4_dispatch_owner_lives(ngx_d4_dispatch_t *d)
 static void
 ngx_d4_dispatch_close_stream(ngx_d4_dispatch_t *d)
 {
-    ngx_str_t  argv[1];
+    u_char     type[NGX_INT_T_LEN];
+    ngx_str_t  argv[2];
 
     ngx_d4_str(&argv[0], d->sid, D4_SID);
+    ngx_d4_str(&argv[1], type, ngx_sprintf(type, "%ui", d->type) - type);
 
-    if (ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_SEAL, 1, argv,
+    if (ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_SEAL, 2, argv,
                       ngx_d4_dispatch_closed_handler, d)
         == NGX_OK)
     {

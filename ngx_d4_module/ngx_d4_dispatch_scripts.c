@@ -248,15 +248,27 @@ static const char  ngx_d4_script_make[] =
 
 
 /*
- * streams; sid -> 1, or 0: it has not ended
+ * Whether a session has no stream: it was dispatched, rejected or deleted.
+ */
+
+#define NGX_D4_LUA_GONE                                                       \
+    "local function gone(t,sid) "                                             \
+        "return redis.call('EXISTS','stream:'..t..':'..sid)==0 "              \
+            "and (t~='2' or redis.call('EXISTS','stream:254:'..sid)==0) end "
+
+
+/*
+ * streams; sid, type -> 1, or 0: it has not ended
  *
  * Makes the end of a session final.
  */
 
 static const char  ngx_d4_script_seal[] =
-    "if redis.call('SISMEMBER','ended_session',ARGV[1])==0 then return 0 end "
-    "redis.call('SADD','d4:sealed',ARGV[1]) "
-    "return 1";
+    NGX_D4_LUA_GONE
+    "local sid,t=ARGV[1],ARGV[2] "
+    "if redis.call('SISMEMBER','ended_session',sid)==1 then "
+        "redis.call('SADD','d4:sealed',sid) return 1 end "
+    "return gone(t,sid) and 1 or 0";
 
 
 /*
@@ -266,11 +278,11 @@ static const char  ngx_d4_script_seal[] =
  */
 
 static const char  ngx_d4_script_drop[] =
+    NGX_D4_LUA_GONE
     "local sid,t=ARGV[1],ARGV[2] "
     "local ended=redis.call('SISMEMBER','ended_session',sid)==1 "
-    "if not ended and ARGV[3]=='0' then return 0 end "
-    "if t=='2' or t=='254' then t='2' "
-        "redis.call('DEL','stream:254:'..sid) end "
+    "if not ended and ARGV[3]=='0' and not gone(t,sid) then return 0 end "
+    "if t=='2' then redis.call('DEL','stream:254:'..sid) end "
     "redis.call('DEL','stream:'..t..':'..sid) "
     "redis.call('SREM','ended_session',sid) "
     "redis.call('SREM','session_uuid:'..t,sid) "
