@@ -22,52 +22,56 @@
  * what was neither dropped nor is there was consumed.  -> {length, dropped,
  * flags}: 1 the limit was reached, 2 not any more; 4 nobody has consumed for
  * unread seconds, 8 somebody does again; 16 not a list
+ *
+ * What a script has done stays done when it fails: once something is pushed,
+ * nothing may fail that is only for the counters, or the whole is repeated.
  */
 
 #define NGX_D4_LUA_PUSH                                                       \
     "local function push(list,max,maxb,unread,now,first,last,bytes) "         \
         "if last<first then return {0,0,0} end "                              \
+        "local call=redis.pcall "                                             \
         "local n,i=0,first "                                                  \
         "while i<=last do "                                                   \
             "local j=math.min(i+999,last) "                                   \
-            "local r=redis.pcall('LPUSH',list,unpack(ARGV,i,j)) "             \
+            "local r=call('LPUSH',list,unpack(ARGV,i,j)) "                    \
             "if type(r)=='table' then return {0,0,16} end "                   \
             "n=r i=j+1 end "                                                  \
+        "local function keep(m) "                                             \
+            "call('LTRIM',list,0,string.format('%.0f',m-1)) "                 \
+            "local d=n-m n=m return d end "                                   \
         "local k='d4:queue:'..list "                                          \
-        "local h=redis.call('HMGET',k,'look','checked','consumed','since',"   \
+        "local h=call('HMGET',k,'look','checked','consumed','since',"         \
             "'pushed','dropped','full','unread') "                            \
         "local drop=0 "                                                       \
-        "if n>max then redis.call('LTRIM',list,0,max-1) "                     \
-            "drop=n-max n=max end "                                           \
+        "if n>max then drop=keep(max) end "                                   \
         "local look=(tonumber(h[1]) or 0)+bytes "                             \
         "if maxb>0 and (look>=maxb/16 or h[2]~=tostring(now)) then "          \
             "look=0 "                                                         \
-            "local use=redis.call('MEMORY','USAGE',list,'SAMPLES',16) or 0 "  \
-            "if use>maxb then "                                               \
-                "local keep=math.max(1,math.floor(n*maxb/use)) "              \
-                "redis.call('LTRIM',list,0,keep-1) "                          \
-                "drop=drop+n-keep n=keep end end "                            \
+            "local use=call('MEMORY','USAGE',list,'SAMPLES',16) "             \
+            "if type(use)=='number' and use>maxb then "                       \
+                "drop=drop+keep(math.max(1,math.floor(n*maxb/use))) end end " \
         "local pushed=(tonumber(h[5]) or 0)+last-first+1 "                    \
         "local dropped=(tonumber(h[6]) or 0)+drop "                           \
         "local consumed=string.format('%.0f',pushed-dropped-n) "              \
         "local since=tonumber(h[4]) or now "                                  \
         "local full,idle,flags=h[7]=='1',h[8]=='1',0 "                        \
         "if drop>0 and not full then full=true flags=flags+1 "                \
-            "redis.call('SADD','d4:queues:full',list) "                       \
+            "call('SADD','d4:queues:full',list) "                             \
         "elseif full and drop==0 and n<max*0.9 and h[3]~=consumed then "      \
             "full=false flags=flags+2 "                                       \
-            "redis.call('SREM','d4:queues:full',list) end "                   \
+            "call('SREM','d4:queues:full',list) end "                         \
         "if h[3]~=consumed then since=now "                                   \
             "if idle then idle=false flags=flags+8 "                          \
-                "redis.call('SREM','d4:queues:unread',list) end "             \
+                "call('SREM','d4:queues:unread',list) end "                   \
         "elseif not idle and now-since>=unread then "                         \
             "idle=true flags=flags+4 "                                        \
-            "redis.call('SADD','d4:queues:unread',list) end "                 \
-        "redis.call('HSET',k,'look',look,'checked',now,'consumed',consumed,"  \
+            "call('SADD','d4:queues:unread',list) end "                       \
+        "call('HSET',k,'look',look,'checked',now,'consumed',consumed,"        \
             "'since',since,'pushed',string.format('%.0f',pushed),"            \
             "'dropped',string.format('%.0f',dropped),"                        \
             "'full',full and 1 or 0,'unread',idle and 1 or 0) "               \
-        "redis.call('HINCRBY',k,'bytes',bytes) "                              \
+        "call('HINCRBY',k,'bytes',bytes) "                                    \
         "return {n,drop,flags} end "
 
 

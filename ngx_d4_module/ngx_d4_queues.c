@@ -164,6 +164,7 @@ ngx_d4_targets_parse(ngx_d4_targets_t *t, ngx_str_t *name, redisReply *reply)
         target->list.len = p - target->list.data;
 
         target->max = ngx_d4_targets_limit(e[1], (uint64_t) conf->queue_max);
+        target->max = ngx_max(target->max, 1);
         target->max_bytes = ngx_d4_targets_limit(e[2],
                                              (uint64_t) conf->queue_max_bytes);
         target->line = (e[3]->len == 4 && ngx_memcmp(e[3]->str, "line", 4)
