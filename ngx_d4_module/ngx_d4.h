@@ -223,5 +223,13 @@ ngx_uint_t ngx_d4_session_find(const u_char *uuid,
 /* Counted since the zone was made. */
 void ngx_d4_session_totals(ngx_d4_totals_t *totals);
 
+/*
+ * The same of the dispatcher, by type (0..255); NGX_D4_DISPATCH_WHAT kinds, in
+ * the order of d4:dispatch:<day>: files, bytes, elements, dropped, errors,
+ * rejected.
+ */
+#define NGX_D4_DISPATCH_WHAT  6
+uint64_t ngx_d4_dispatch_total(ngx_uint_t type, ngx_uint_t what);
+
 
 #endif /* _NGX_D4_H_INCLUDED_ */

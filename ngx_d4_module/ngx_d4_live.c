@@ -105,3 +105,14 @@ ngx_d4_session_totals(ngx_d4_totals_t *totals)
         totals->ends[i] = shared->ends[i];
     }
 }
+
+
+uint64_t
+ngx_d4_dispatch_total(ngx_uint_t type, ngx_uint_t what)
+{
+    if (!ngx_d4_worker.active) {
+        return 0;
+    }
+
+    return ngx_d4_worker.shared->dispatch[type][what];
+}

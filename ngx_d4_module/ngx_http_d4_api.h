@@ -139,7 +139,6 @@ struct ngx_http_d4_api_s {
 typedef struct {
     ngx_flag_t               used;     /* there is a location of ours */
     ngx_thread_pool_t       *pool;     /* for bcrypt and disks */
-    ngx_str_t                data;     /* where files are, or empty */
     ngx_url_t               *webhook;  /* NULL: none */
     ngx_str_t                webhook_uri;
     ngx_str_t                webhook_host; /* with its port */
@@ -148,7 +147,6 @@ typedef struct {
     ngx_ssl_t               *webhook_ssl;
 #endif
     ngx_msec_t               monitor;  /* between rounds */
-    time_t                   unread;   /* s until a queue counts as unread */
 } ngx_http_d4_main_t;
 
 

@@ -35,46 +35,65 @@ static const char  ngx_http_d4_script_keep_queues[] =
             "(m[1]=='254' and m[2] or m[1])..':'..q} end end "
     "return out";
 
-/* key... -> length, or -1: no list */
+/*
+ * key... -> {length or -1: no list, pushed, dropped} for each; the dispatcher
+ * counts what it pushes, another server's workers do not: then it is -1
+ */
 
 static const char  ngx_http_d4_script_keep_lengths[] =
     "local out={} "
     "for i,k in ipairs(ARGV) do "
         "local t=redis.call('TYPE',k).ok "
-        "if t=='none' then out[i]=0 "
-        "elseif t=='list' then out[i]=redis.call('LLEN',k) "
-        "else out[i]=-1 end end "
+        "local n=t=='none' and 0 or -1 "
+        "if t=='list' then n=redis.call('LLEN',k) end "
+        "local c=redis.call('HMGET','d4:queue:'..k,'pushed','dropped') "
+        "out[i]={n,tonumber(c[1] or '-1'),tonumber(c[2] or '0')} end "
     "return out";
 
 /*
- * now, unread after (s), [queue, length]... -> {queue, state, on}... that
- * changed
+ * now, unread after (s), most elements, [queue, length, pushed, dropped]...
+ * -> {queue, state, on}... that changed
  *
- * A queue is read when it shrank, or is empty, since the last look; it is
- * unread when it was not for so long.
+ * A queue is read when it has given more elements than at the last look, or is
+ * empty; it is unread when it was not for so long.  Where nobody counts what is
+ * pushed, only a queue that shrank has surely given some.
  */
 
 static const char  ngx_http_d4_script_keep_watch[] =
-    "local now,unread,out=tonumber(ARGV[1]),tonumber(ARGV[2]),{} "
-    "for i=3,#ARGV,2 do "
-        "local q,n=ARGV[i],tonumber(ARGV[i+1]) "
-        "local k='d4:queue:'..q "
-        "local m=redis.call('HMGET',k,'length','read','full','unread','time') "
-        "local was,read=tonumber(m[1] or ''),tonumber(m[2] or '') or now "
-        "if n<=0 or (was and n<was) then read=now end "
+    "local now,unread,most,out=tonumber(ARGV[1]),tonumber(ARGV[2]),"
+        "tonumber(ARGV[3]),{} "
+    "local names={'length','read','full','unread','time','pushed',"
+        "'consumed'} "
+    "for i=4,#ARGV,4 do "
+        "local q,n,pushed,dropped=ARGV[i],tonumber(ARGV[i+1]),"
+            "tonumber(ARGV[i+2]),tonumber(ARGV[i+3]) "
+        "local k='d4:watch:'..q "
+        "local m=redis.call('HMGET',k,unpack(names)) "
+        "for j,v in ipairs(names) do m[v]=tonumber(m[j] or '') end "
+        "local read=m.read or now "
+        "local consumed=pushed>=0 and pushed-dropped-n or -1 "
+        "if n<=0 or (m.length and n<m.length) "
+            "or (m.consumed and consumed>m.consumed) then read=now end "
         "local max=tonumber(redis.call('HGET','analyzer:'..q,'max_size') "
-            "or '') or 100000000 "
-        "local full=n>=max and '1' or '0' "
-        "local idle=(n>0 and now-read>unread) and '1' or '0' "
-        "local growth=0 "
-        "if was and m[5] and now>tonumber(m[5]) then "
-            "growth=(n-was)/(now-tonumber(m[5])) end "
-        "redis.call('HSET',k,'length',n,'read',read,'full',full,'unread',"
-            "idle,'time',now,'growth',string.format('%.0f',growth)) "
-        "if full~=(m[3] or '0') then out[#out+1]={q,'full',full} end "
-        "if idle~=(m[4] or '0') then out[#out+1]={q,'unread',idle} end "
+            "or '') or most "
+        "local full=n>=max and 1 or 0 "
+        "local idle=(n>0 and now-read>unread) and 1 or 0 "
+        "local set={'length',n,'read',read,'full',full,'unread',idle,'time',"
+            "now,'pushed',pushed,'consumed',consumed,'dropped',dropped} "
+        "for j=2,#set,2 do set[j]=string.format('%.0f',set[j]) end "
+        "if m.time and now>m.time then "
+            "local function rate(name,a,b) "
+                "if a and a>=0 and b>=0 then set[#set+1]=name "
+                    "set[#set+1]=string.format('%.0f',(b-a)/(now-m.time)) "
+                "end end "
+            "rate('in_rate',m.pushed,pushed) "
+            "rate('out_rate',m.consumed,consumed) "
+            "rate('growth',m.length,n) end "
+        "redis.call('HSET',k,unpack(set)) "
         "for _,v in ipairs({{'full',full},{'unread',idle}}) do "
-            "redis.call(v[2]=='1' and 'SADD' or 'SREM','d4:queues:'..v[1],q) "
+            "if v[2]~=(m[v[1]] or 0) then "
+                "out[#out+1]={q,v[1],tostring(v[2])} end "
+            "redis.call(v[2]==1 and 'SADD' or 'SREM','d4:watch:'..v[1],q) "
         "end end "
     "return out";
 
@@ -162,15 +181,30 @@ failed:
 }
 
 
+static ngx_int_t
+ngx_http_d4_keep_number(ngx_pool_t *pool, ngx_str_t *word, int64_t n)
+{
+    word->data = ngx_pnalloc(pool, NGX_INT64_LEN + 1);
+    if (word->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    word->len = ngx_sprintf(word->data, "%L", n) - word->data;
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_http_d4_keep_measured(void *data, redisReply *reply)
 {
-    size_t        i;
-    u_char        now[NGX_TIME_T_LEN], unread[NGX_TIME_T_LEN];
-    ngx_str_t    *argv, *name;
-    ngx_uint_t    n;
-    ngx_pool_t   *pool;
-    ngx_array_t  *queues;
+    size_t          i;
+    ngx_str_t      *argv, *name;
+    ngx_uint_t      n, k;
+    ngx_pool_t     *pool;
+    redisReply     *e;
+    ngx_array_t    *queues;
+    ngx_d4_conf_t  *conf;
 
     queues = ngx_http_d4_keep_names;
     pool = queues->pool;
@@ -183,38 +217,46 @@ ngx_http_d4_keep_measured(void *data, redisReply *reply)
         goto done;
     }
 
-    argv = ngx_palloc(pool, (5 + 2 * queues->nelts) * sizeof(ngx_str_t));
+    argv = ngx_palloc(pool, (6 + 4 * queues->nelts) * sizeof(ngx_str_t));
     if (argv == NULL) {
         goto done;
     }
 
-    argv[3].data = now;
-    argv[3].len = ngx_sprintf(now, "%T", ngx_time()) - now;
-    argv[4].data = unread;
-    argv[4].len = ngx_sprintf(unread, "%T", ngx_http_d4_main()->unread)
-                  - unread;
-    n = 5;
+    conf = ngx_d4_get_conf((ngx_cycle_t *) ngx_cycle);
+
+    if (ngx_http_d4_keep_number(pool, &argv[3], ngx_time()) != NGX_OK
+        || ngx_http_d4_keep_number(pool, &argv[4], conf->queue_unread)
+           != NGX_OK
+        || ngx_http_d4_keep_number(pool, &argv[5], conf->queue_max) != NGX_OK)
+    {
+        goto done;
+    }
+
+    n = 6;
 
     for (i = 0; i < queues->nelts; i++) {
 
-        if (reply->element[i]->integer < 0) {
+        e = reply->element[i];
+
+        if (e->type != REDIS_REPLY_ARRAY || e->elements != 3
+            || e->element[0]->integer < 0)
+        {
             continue;
         }
 
         argv[n++] = name[i];
-        argv[n].data = ngx_pnalloc(pool, NGX_INT64_LEN);
 
-        if (argv[n].data == NULL) {
-            goto done;
+        for (k = 0; k < 3; k++) {
+            if (ngx_http_d4_keep_number(pool, &argv[n++],
+                                        e->element[k]->integer)
+                != NGX_OK)
+            {
+                goto done;
+            }
         }
-
-        argv[n].len = ngx_sprintf(argv[n].data, "%L",
-                                  (int64_t) reply->element[i]->integer)
-                      - argv[n].data;
-        n++;
     }
 
-    if (n > 5) {
+    if (n > 6) {
         (void) ngx_http_d4_keep_ask(NGX_D4_REDIS_METADATA,
                                     ngx_http_d4_script_keep_watch, n, argv,
                                     ngx_http_d4_keep_queues_done);

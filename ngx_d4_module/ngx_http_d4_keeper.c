@@ -563,28 +563,3 @@ ngx_http_d4_monitor_interval(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return NGX_CONF_OK;
 }
-
-
-char *
-ngx_http_d4_queue_unread(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_str_t           *value;
-    ngx_http_d4_main_t  *dmcf;
-
-    value = cf->args->elts;
-
-    dmcf = (ngx_http_d4_main_t *) ngx_get_conf(cf->cycle->conf_ctx,
-                                               ngx_http_d4_core_module);
-
-    if (dmcf->unread != NGX_CONF_UNSET) {
-        return "is duplicate";
-    }
-
-    dmcf->unread = ngx_parse_time(&value[1], 1);
-
-    if (dmcf->unread == (time_t) NGX_ERROR || dmcf->unread == 0) {
-        return "must be a time of at least 1s";
-    }
-
-    return NGX_CONF_OK;
-}

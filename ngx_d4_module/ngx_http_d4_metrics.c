@@ -61,12 +61,12 @@ static const char  ngx_http_d4_script_metrics[] =
     "local q={} "
     "for _,v in ipairs(redis.call('SRANDMEMBER','all_analyzer_queues',"
         "tonumber(ARGV[2]))) do "
-        "local m=redis.call('HMGET','d4:queue:'..v,'length','full','unread') "
-        "local n=redis.call('HMGET','analyzer:'..v,'type','metatype',"
-            "'dropped') "
+        "local m=redis.call('HMGET','d4:watch:'..v,'length','full','unread',"
+            "'dropped','pushed','consumed') "
+        "local n=redis.call('HMGET','analyzer:'..v,'type','metatype') "
         "if m[1] and n[1] then "
             "q[#q+1]={v,n[1],n[2] or '',m[1],m[2] or '0',m[3] or '0',"
-                "n[3] or '0'} end end "
+                "m[4] or '0',m[5] or '0',m[6] or '0'} end end "
     "return {redis.call('ZRANGE','daily_type:'..d,0,255,'WITHSCORES'),"
         "redis.call('ZRANGE','d4:bytes:'..d..':type',0,255,'WITHSCORES'),"
         "redis.call('SCARD','registered_uuid'),"
@@ -273,7 +273,10 @@ ngx_http_d4_metrics_known(ngx_http_d4_api_t *a)
         { "d4_queue_length", "gauge", "Elements of a queue." },
         { "d4_queue_full", "gauge", "1 when a queue has reached its limit." },
         { "d4_queue_unread", "gauge", "1 when nobody reads a queue." },
-        { "d4_queue_dropped_total", "counter", "Elements dropped." }
+        { "d4_queue_dropped_total", "counter", "Elements dropped." },
+        { "d4_queue_pushed_total", "counter",
+          "Elements pushed by the dispatcher." },
+        { "d4_queue_consumed_total", "counter", "Elements taken." }
     };
 
     o = &a->out;
@@ -296,7 +299,7 @@ ngx_http_d4_metrics_known(ngx_http_d4_api_t *a)
                       (long long) e[2 + i].integer);
     }
 
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < sizeof(queues) / sizeof(queues[0]); i++) {
         ngx_http_d4_metric(o, queues[i].name, queues[i].type, queues[i].help);
 
         for (j = 0; j < e[5].n; j++) {
@@ -309,7 +312,7 @@ ngx_http_d4_metrics_known(ngx_http_d4_api_t *a)
             d4_out_raw(o, ",", 1);
             ngx_http_d4_metric_label(o, "extended_type", &q[2]);
             d4_out_printf(o, "} %lld\n", (long long)
-                          ngx_http_d4_number(&q[3 + i], 0));
+                          ngx_max(ngx_http_d4_number(&q[3 + i], 0), 0));
         }
     }
 }
@@ -445,9 +448,46 @@ ngx_http_d4_metrics_zone(ngx_http_d4_api_t *a)
 
 
 static void
+ngx_http_d4_metrics_dispatch(ngx_http_d4_api_t *a)
+{
+    d4_out_t    *o;
+    uint64_t     n;
+    ngx_uint_t   type, what;
+
+    static const struct {
+        const char  *name;
+        const char  *help;
+    } kinds[NGX_D4_DISPATCH_WHAT] = {
+        { "d4_dispatch_files_total", "Files closed." },
+        { "d4_dispatch_bytes_total", "Bytes written to files." },
+        { "d4_dispatch_elements_total", "Elements pushed to queues." },
+        { "d4_dispatch_dropped_total", "Elements dropped from full queues." },
+        { "d4_dispatch_errors_total", "Records that were none." },
+        { "d4_dispatch_rejected_total", "Sessions rejected." }
+    };
+
+    o = &a->out;
+
+    for (what = 0; what < NGX_D4_DISPATCH_WHAT; what++) {
+        ngx_http_d4_metric(o, kinds[what].name, "counter", kinds[what].help);
+
+        for (type = 0; type < 256; type++) {
+            n = ngx_d4_dispatch_total(type, what);
+
+            if (n) {
+                d4_out_printf(o, "%s{type=\"%u\"} %llu\n", kinds[what].name,
+                              (unsigned) type, (unsigned long long) n);
+            }
+        }
+    }
+}
+
+
+static void
 ngx_http_d4_metrics_send(ngx_http_d4_api_t *a)
 {
     ngx_http_d4_metrics_zone(a);
+    ngx_http_d4_metrics_dispatch(a);
     ngx_http_d4_metrics_redis(a);
 
     if (a->number & 1) {

@@ -29,7 +29,6 @@ static char *ngx_http_d4_take(ngx_conf_t *cf, ngx_http_handler_pt handler,
     ngx_flag_t *flag);
 static ngx_int_t ngx_http_d4_thread_pool(ngx_conf_t *cf,
     ngx_http_d4_main_t *dmcf);
-static char *ngx_http_d4_data(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_d4_health(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_d4_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -107,13 +106,6 @@ static ngx_command_t  ngx_http_d4_commands[] = {
       0,
       NULL },
 
-    { ngx_string("d4_data"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_d4_data,
-      0,
-      0,
-      NULL },
-
     { ngx_string("d4_webhook"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_d4_webhook,
@@ -124,13 +116,6 @@ static ngx_command_t  ngx_http_d4_commands[] = {
     { ngx_string("d4_monitor_interval"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_d4_monitor_interval,
-      0,
-      0,
-      NULL },
-
-    { ngx_string("d4_queue_unread"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_d4_queue_unread,
       0,
       0,
       NULL },
@@ -215,7 +200,6 @@ ngx_http_d4_create_main(ngx_cycle_t *cycle)
      */
 
     conf->monitor = NGX_CONF_UNSET_MSEC;
-    conf->unread = NGX_CONF_UNSET;
 
     return conf;
 }
@@ -230,7 +214,6 @@ ngx_http_d4_init_main(ngx_cycle_t *cycle, void *conf)
     ngx_d4_conf_t  *d4;
 
     ngx_conf_init_msec_value(dmcf->monitor, 10000);
-    ngx_conf_init_value(dmcf->unread, 300);
 
     if (!dmcf->used) {
         return NGX_CONF_OK;
@@ -479,28 +462,6 @@ ngx_http_d4_thread_pool(ngx_conf_t *cf, ngx_http_d4_main_t *dmcf)
     }
 
     return dmcf->pool ? NGX_OK : NGX_ERROR;
-}
-
-
-static char *
-ngx_http_d4_data(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_str_t           *value;
-    ngx_http_d4_main_t  *dmcf;
-
-    value = cf->args->elts;
-
-    dmcf = (ngx_http_d4_main_t *) ngx_get_conf(cf->cycle->conf_ctx,
-                                               ngx_http_d4_core_module);
-
-    if (dmcf->data.data) {
-        return "is duplicate";
-    }
-
-    dmcf->data = value[1];
-
-    return ngx_conf_full_name(cf->cycle, &dmcf->data, 0) == NGX_OK
-           ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

@@ -34,8 +34,6 @@ void ngx_http_d4_monitor_done(void);
 
 char *ngx_http_d4_monitor_interval(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_d4_queue_unread(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 
 /* ngx_http_d4_webhook.c */
 

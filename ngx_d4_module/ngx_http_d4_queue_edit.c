@@ -126,7 +126,9 @@ static const char  ngx_http_d4_script_queue_delete[] =
         "if redis.call('EXISTS',v[1]..v[2])==0 then "
             "redis.call('SREM',v[3],v[2]) end end "
     "redis.call('SREM','all_analyzer_queues',q) "
-    "redis.call('DEL','analyzer:'..q,'d4:queue:'..q) "
+    "redis.call('DEL','analyzer:'..q,'d4:watch:'..q) "
+    "redis.call('SREM','d4:watch:full',q) "
+    "redis.call('SREM','d4:watch:unread',q) "
     "return {t,e}";
 
 
@@ -136,6 +138,15 @@ ngx_http_d4_check_element(const char *text, size_t len)
     return (len == 4 && (memcmp(text, "line", 4) == 0
                          || memcmp(text, "path", 4) == 0));
 }
+
+
+/* queues; list: it goes with what the dispatcher counted of it */
+
+static const char  ngx_http_d4_script_queue_drop[] =
+    "redis.call('UNLINK',ARGV[1],'d4:queue:'..ARGV[1]) "
+    "redis.call('SREM','d4:queues:full',ARGV[1]) "
+    "redis.call('SREM','d4:queues:unread',ARGV[1]) "
+    "return 1";
 
 
 #define NGX_HTTP_D4_QUEUE_FIELDS                                              \
@@ -378,7 +389,7 @@ ngx_http_d4_queue_deleted(ngx_http_d4_api_t *a)
     id.data = (u_char *) a->params[0].text;
     id.len = a->params[0].len;
 
-    words = ngx_http_d4_words(a, "UNLINK");
+    words = ngx_http_d4_words(a, "EVAL %s 0", ngx_http_d4_script_queue_drop);
     ngx_http_d4_queue_list_word(words, &e[0].str, &e[1].str, &id);
     ngx_http_d4_ask_words(a, NGX_D4_REDIS_QUEUES, words);
     ngx_http_d4_wait(a, ngx_http_d4_queue_done);

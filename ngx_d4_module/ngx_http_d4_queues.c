@@ -36,20 +36,19 @@ static void ngx_http_d4_queue_sample_send(ngx_http_d4_api_t *a);
 
 /*
  * Lua: queue(q) is {id, type, extended type, description, max_size, max_bytes,
- * element, last_updated, members, dropped}, and what the keeper saw: {full,
- * unread, last read, growth}
+ * element, last_updated, members}, and what the keeper saw: {dropped, full,
+ * unread, last read, growth, pushed, elements a second in and out}
  */
 
 #define NGX_HTTP_D4_LUA_QUEUE                                                 \
     "local function queue(q) "                                                \
         "local m=redis.call('HMGET','analyzer:'..q,'type','metatype',"        \
-            "'description','max_size','max_bytes','element','last_updated',"  \
-            "'dropped') "                                                     \
+            "'description','max_size','max_bytes','element','last_updated') " \
         "if not m[1] then return false end "                                  \
         "local n=redis.call('SCARD','analyzer_sensor_group:'..q) "            \
-        "local w=redis.call('HMGET','d4:queue:'..q,'full','unread','read',"   \
-            "'growth') "                                                      \
-        "return {q,m[1],m[2],m[3],m[4],m[5],m[6],m[7],n,m[8],unpack(w,1,4)} " \
+        "local w=redis.call('HMGET','d4:watch:'..q,'dropped','full',"         \
+            "'unread','read','growth','pushed','in_rate','out_rate') "        \
+        "return {q,m[1],m[2],m[3],m[4],m[5],m[6],m[7],n,unpack(w,1,8)} "      \
         "end "
 
 static const char  ngx_http_d4_script_queues[] =
@@ -63,7 +62,7 @@ static const char  ngx_http_d4_script_queue[] =
     NGX_HTTP_D4_LUA_QUEUE
     "local v=queue(ARGV[1]) "
     "if not v then return {} end "
-    "v[15]=redis.call('SRANDMEMBER','analyzer_sensor_group:'..ARGV[1],1000) "
+    "v[18]=redis.call('SRANDMEMBER','analyzer_sensor_group:'..ARGV[1],1000) "
     "return v";
 
 
@@ -258,6 +257,11 @@ ngx_http_d4_queue_json(ngx_http_d4_api_t *a, ngx_http_d4_reply_t *queue,
     d4_out_bool(o, "unread", ngx_http_d4_number(&e[11], 0) != 0);
     ngx_http_d4_json_number(o, "last_read", &e[12]);
     ngx_http_d4_json_number(o, "growth", &e[13]);
+    ngx_http_d4_json_number(o, "pushed",
+                            ngx_http_d4_number(&e[14], -1) < 0 ? NULL
+                                                               : &e[14]);
+    ngx_http_d4_json_number(o, "in_rate", &e[15]);
+    ngx_http_d4_json_number(o, "out_rate", &e[16]);
 
     if (len->integer < 0) {
         d4_out_null(o, "length");
@@ -270,8 +274,8 @@ ngx_http_d4_queue_json(ngx_http_d4_api_t *a, ngx_http_d4_reply_t *queue,
         d4_out_int(o, "bytes", ngx_http_d4_number(bytes, 0));
     }
 
-    if (queue->n > 14) {
-        ngx_http_d4_json_strings(o, "sensors", &e[14]);
+    if (queue->n > 17) {
+        ngx_http_d4_json_strings(o, "sensors", &e[17]);
     }
 
     d4_out_object_end(o);

@@ -438,11 +438,11 @@ ngx_http_d4_sensor_files(ngx_http_d4_api_t *a)
     ngx_str_t            *data;
     ngx_http_d4_files_t  *f;
 
-    data = &ngx_http_d4_main()->data;
+    data = &ngx_d4_get_conf((ngx_cycle_t *) ngx_cycle)->data;
 
     if (data->len == 0) {
         ngx_http_d4_error(a, NGX_HTTP_NOT_FOUND,
-                          "No \"d4_data\" is configured");
+                          "No \"data\" is configured");
         return;
     }
 

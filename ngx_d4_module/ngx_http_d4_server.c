@@ -114,6 +114,7 @@ ngx_http_d4_server_send(ngx_http_d4_api_t *a)
                            ? "registration" : "shared-secret");
     d4_out_string(o, "host", conf->host.data, conf->host.len);
     d4_out_text(o, "nginx", NGINX_VERSION);
+    d4_out_bool(o, "dispatch", conf->dispatch != 0);
     d4_out_int(o, "time", ngx_time());
     d4_out_int(o, "started", ngx_http_d4_started);
     d4_out_uint(o, "sessions", totals.sessions);
@@ -143,6 +144,12 @@ ngx_http_d4_server_send(ngx_http_d4_api_t *a)
     d4_out_int(o, "stat_interval_ms", conf->stat_interval);
     d4_out_int(o, "stat_retention", conf->stat_retention);
     d4_out_int(o, "refused_max", conf->refused_max);
+    d4_out_uint(o, "line_max", conf->line_max);
+    d4_out_uint(o, "object_max", conf->object_max);
+    d4_out_int(o, "queue_max", conf->queue_max);
+    d4_out_int(o, "queue_max_bytes", conf->queue_max_bytes);
+    d4_out_int(o, "queue_unread", conf->queue_unread);
+    d4_out_int(o, "data_retention", conf->data_retention);
     d4_out_object_end(o);
 
     d4_out_object_end(o);

@@ -111,9 +111,8 @@ call(409, 'post', '/sensors/{uuid}/kick', "sensors/$u/kick");
 $sensor->drop;
 
 call(404, 'get', '/sensors/{uuid}/files', "$s/files");
-mkdir("$t->{dir}/files");
-$t->{http} .= ' d4_data files;';
-$t->reload;
+$t->{d4} .= ' data files;';
+$t->reload(gone => 15);
 $t->{agent} = undef;
 call(200, 'get', '/sensors/{uuid}/files', "$s/files");
 call(200, 'put', '/sensors/{uuid}/key', "sensors/$u/key");

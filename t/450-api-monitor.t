@@ -20,7 +20,8 @@ my $hook = IO::Socket::INET->new(Listen => 16, LocalAddr => '127.0.0.1',
 
 my $t = D4::Api->new(
     workers => 2,
-    http => 'd4_monitor_interval 200ms; d4_queue_unread 2s;'
+    d4   => 'queue_unread 2s;',
+    http => 'd4_monitor_interval 200ms;'
             . ' d4_webhook http://127.0.0.1:' . $hook->sockport . '/hook?a=b;',
 )->start;
 my ($metadata, $queues) = map { $t->db($_) } qw(metadata queues);
