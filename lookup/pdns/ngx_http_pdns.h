@@ -11,6 +11,7 @@
  * ngx_http_pdns_request.c  from a URI to what is asked for
  * ngx_http_pdns_lookup.c   a lookup from its start to its end
  * ngx_http_pdns_walk.c     the keys that a wildcard or a network stands for
+ * ngx_http_pdns_export.c   the keys of everything
  * ngx_http_pdns_read.c     the records of keys
  * ngx_http_pdns_detail.c   what is not known of them yet
  * ngx_http_pdns_output.c   the answer, at the client's pace
@@ -65,6 +66,7 @@ typedef struct {
 typedef struct {
     ngx_flag_t                 enable;
     ngx_flag_t                 ingest;
+    ngx_flag_t                 export;
     ngx_uint_t                 limit;
     ngx_uint_t                 bulk;
     size_t                     buffer;
@@ -231,12 +233,13 @@ struct ngx_http_pdns_ctx_s {
     uint64_t                   offset;
     uint64_t                   max_count; /* of a summary; 0: none */
     ngx_str_t                  kept;      /* number of a cursor in the store */
+    ngx_str_t                  scan;      /* where an export is */
     pdns_cursor_t             *from;      /* or NULL */
     unsigned                   capped:1;  /* limit is not the client's */
     unsigned                   paged:1;   /* it asked for pages */
     unsigned                   summarize:1;
     unsigned                   expand:1;
-    unsigned                   aggregate:1;
+    unsigned                   all:1;     /* an export */
 
     /* where it stands */
     ngx_http_pdns_walk_t      *walk;      /* NULL: one key, or a few */
@@ -301,6 +304,10 @@ void ngx_http_pdns_ask(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_pipe_t *pipe,
 /* The lookup goes on, or fails with a status. */
 void ngx_http_pdns_next(ngx_http_pdns_ctx_t *ctx);
 void ngx_http_pdns_fail(ngx_http_pdns_ctx_t *ctx, ngx_int_t status);
+
+
+/* An export begins. */
+void ngx_http_pdns_export(ngx_http_pdns_ctx_t *ctx);
 
 
 /* Sets out from the value, and a cursor if there is one.  NGX_ERROR. */

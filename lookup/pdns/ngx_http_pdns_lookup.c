@@ -133,6 +133,11 @@ ngx_http_pdns_kept_step(ngx_http_pdns_ctx_t *ctx)
 static void
 ngx_http_pdns_begin(ngx_http_pdns_ctx_t *ctx)
 {
+    if (ctx->all) {
+        ngx_http_pdns_export(ctx);
+        return;
+    }
+
     if (ctx->values == NULL && ngx_http_pdns_walk_start(ctx) != NGX_OK) {
         ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;

@@ -44,6 +44,13 @@ static ngx_command_t  ngx_http_pdns_commands[] = {
       offsetof(ngx_http_pdns_loc_conf_t, ingest),
       NULL },
 
+    { ngx_string("pdns_export"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pdns_loc_conf_t, export),
+      NULL },
+
     { ngx_string("pdns_limit"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
@@ -345,6 +352,7 @@ ngx_http_pdns_create_loc_conf(ngx_conf_t *cf)
 
     plcf->enable = NGX_CONF_UNSET;
     plcf->ingest = NGX_CONF_UNSET;
+    plcf->export = NGX_CONF_UNSET;
     plcf->limit = NGX_CONF_UNSET_UINT;
     plcf->bulk = NGX_CONF_UNSET_UINT;
     plcf->buffer = NGX_CONF_UNSET_SIZE;
@@ -361,6 +369,7 @@ ngx_http_pdns_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
     ngx_conf_merge_value(conf->ingest, prev->ingest, 0);
+    ngx_conf_merge_value(conf->export, prev->export, 0);
     ngx_conf_merge_uint_value(conf->limit, prev->limit, 10000);
     ngx_conf_merge_uint_value(conf->bulk, prev->bulk, 10000);
     ngx_conf_merge_size_value(conf->buffer, prev->buffer, 2 * 1024 * 1024);

@@ -151,7 +151,7 @@ ngx_http_pdns_output_row(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_row_t *row)
     if (row->origin.data != NULL) {
         ngx_http_pdns_text_of(a.origin, row->origin);
 
-    } else if (ctx->form != NGX_HTTP_PDNS_SAF
+    } else if (!ctx->all && ctx->form != NGX_HTTP_PDNS_SAF
                && ctx->form != NGX_HTTP_PDNS_DNSDB_1)
     {
         ngx_http_pdns_text_of(a.origin, ctx->origin);
@@ -681,6 +681,12 @@ ngx_http_pdns_output_header(ngx_http_pdns_ctx_t *ctx, ngx_uint_t complete)
     r->headers_out.status = NGX_HTTP_OK;
     ngx_str_set(&r->headers_out.content_type, "application/x-ndjson");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    if (ctx->scan.len != 0
+        && ngx_http_pdns_header(r, "X-PDNS-Cursor", &ctx->scan) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     if (complete) {
         r->headers_out.content_length_n = ctx->size;

@@ -35,6 +35,7 @@ typedef struct {
 static void ngx_http_pdns_path(ngx_http_request_t *r,
     ngx_http_pdns_path_t *path);
 static ngx_int_t ngx_http_pdns_many(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pdns_everything(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pdns_query(ngx_http_request_t *r,
     ngx_http_pdns_path_t *path, ngx_uint_t rdata);
 static ngx_int_t ngx_http_pdns_dnsdb(ngx_http_request_t *r,
@@ -169,6 +170,10 @@ ngx_http_pdns_handler(ngx_http_request_t *r)
         return ngx_http_pdns_info(r);
     }
 
+    if (path.n == 1 && ngx_http_pdns_is(&path, 0, "export") && plcf->export) {
+        return ngx_http_pdns_everything(r);
+    }
+
     if (path.n > 1 && ngx_http_pdns_is(&path, 0, "query")) {
         return ngx_http_pdns_query(r, &path, 0);
     }
@@ -296,6 +301,39 @@ ngx_http_pdns_many(ngx_http_request_t *r)
     }
 
     return ngx_http_pdns_bulk(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_pdns_everything(ngx_http_request_t *r)
+{
+    size_t                i;
+    ngx_http_pdns_ctx_t  *ctx;
+
+    ctx = ngx_http_pdns_create(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->all = 1;
+    ctx->capped = 0;
+    ctx->limit = UINT64_MAX;
+
+    if (ngx_http_arg(r, (u_char *) "cursor", 6, &ctx->scan) == NGX_OK) {
+
+        for (i = 0; i < ctx->scan.len; i++) {
+            if (ctx->scan.data[i] < '0' || ctx->scan.data[i] > '9') {
+                break;
+            }
+        }
+
+        if (i == 0 || i != ctx->scan.len || i > 20) {
+            return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "cursor",
+                                       "the cursor is not valid");
+        }
+    }
+
+    return ngx_http_pdns_lookup(r, ctx);
 }
 
 

@@ -58,6 +58,37 @@ pdns_key_name(pdns_key_t *key, char kind, const pdns_name_t *name)
 }
 
 
+int
+pdns_key_owner(pdns_name_t *name, const uint8_t *key, size_t len)
+{
+    char            text[PDNS_KEY];
+    size_t          n;
+    const uint8_t  *brace;
+
+    if (len < 5 || len > PDNS_KEY || key[1] != ':' || key[2] != '{') {
+        return -1;
+    }
+
+    brace = memchr(key + 3, '}', len - 3);
+
+    if (brace == NULL) {
+        return -1;
+    }
+
+    n = (size_t) (brace - (key + 3));
+    memcpy(text, key + 3, n);
+
+    len -= n + 4;
+
+    if (len > 0) {
+        text[n++] = '.';
+        memcpy(text + n, brace + 1, len);
+    }
+
+    return pdns_name_unkey(name, text, n + len);
+}
+
+
 void
 pdns_key_addr(pdns_key_t *key, const uint8_t *addr, size_t len)
 {

@@ -55,6 +55,9 @@ typedef struct {
 /* kind is N, E or X. */
 void pdns_key_name(pdns_key_t *key, char kind, const pdns_name_t *name);
 
+/* The name that an N:, E: or X: key is of.  Returns 0, or -1: it is none. */
+int pdns_key_owner(pdns_name_t *name, const uint8_t *key, size_t len);
+
 /* R: of an address of 4 or 16 bytes, of a name, of data as it is. */
 void pdns_key_addr(pdns_key_t *key, const uint8_t *addr, size_t len);
 void pdns_key_target(pdns_key_t *key, const pdns_name_t *name);
