@@ -20,6 +20,7 @@
  * ngx_http_pdns_store.c    the writer of a worker
  * ngx_http_pdns_ingest.c   records that are posted
  * ngx_http_pdns_queue.c    records from queues
+ * ngx_http_pdns_sweep.c    the end of old records
  * ngx_http_pdns_legacy.c   the published analyzer's database, taken over
  * ngx_http_pdns_bulk.c     a lookup for each of many values
  */
@@ -52,6 +53,14 @@
 
 
 typedef struct {
+    ngx_uint_t                 type;   /* 0: all others */
+    time_t                     ttl;
+} ngx_http_pdns_retention_t;
+
+
+typedef struct {
+    ngx_array_t               *retention; /* of ngx_http_pdns_retention_t */
+    ngx_msec_t                 sweep;
     ngx_array_t               *queues;    /* of ngx_str_t: keys */
     ngx_array_t               *excludes;  /* of ngx_str_t: substrings */
     ngx_array_t               *only;      /* of ngx_uint_t: types kept */
@@ -411,6 +420,14 @@ ngx_uint_t ngx_http_pdns_store_room(void);
 /* The published analyzer's database (ngx_http_pdns_legacy.c). */
 ngx_int_t ngx_http_pdns_legacy_init(ngx_cycle_t *cycle);
 void ngx_http_pdns_legacy_done(void);
+
+/*
+ * Seconds that records of a type are kept, 0: for ever; and their end
+ * (ngx_http_pdns_sweep.c).
+ */
+time_t ngx_http_pdns_retention(ngx_uint_t type);
+ngx_int_t ngx_http_pdns_sweep_init(void);
+void ngx_http_pdns_sweep_exit(void);
 
 /* Becomes a consumer of the queues (ngx_http_pdns_queue.c). */
 ngx_int_t ngx_http_pdns_queue_init(void);

@@ -21,6 +21,8 @@ static char *ngx_http_pdns_words(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_pdns_types(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_pdns_keep(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 
 static ngx_conf_num_bounds_t  ngx_http_pdns_limits = {
@@ -112,6 +114,20 @@ static ngx_command_t  ngx_http_pdns_commands[] = {
       ngx_conf_set_flag_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_pdns_main_conf_t, migrate),
+      NULL },
+
+    { ngx_string("pdns_retention"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_pdns_keep,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pdns_sweep"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pdns_main_conf_t, sweep),
       NULL },
 
     { ngx_string("pdns_memory"),
@@ -258,7 +274,9 @@ ngx_http_pdns_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_http_pdns_legacy_init(cycle) != NGX_OK) {
+    if (ngx_http_pdns_legacy_init(cycle) != NGX_OK
+        || ngx_http_pdns_sweep_init() != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -277,6 +295,7 @@ ngx_http_pdns_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_pdns_sweep_exit();
     ngx_http_pdns_legacy_done();
     ngx_http_pdns_store_done();
     ngx_d4_redis_close(w->lookup);
@@ -299,6 +318,7 @@ ngx_http_pdns_create_main_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
+     *     pmcf->retention = NULL;
      *     pmcf->queues = NULL;
      *     pmcf->excludes = NULL;
      *     pmcf->only = NULL;
@@ -307,6 +327,7 @@ ngx_http_pdns_create_main_conf(ngx_conf_t *cf)
 
     pmcf->right = NGX_CONF_UNSET;
     pmcf->migrate = NGX_CONF_UNSET;
+    pmcf->sweep = NGX_CONF_UNSET_MSEC;
     pmcf->memory = NGX_CONF_UNSET_SIZE;
     pmcf->flush = NGX_CONF_UNSET_MSEC;
 
@@ -321,6 +342,7 @@ ngx_http_pdns_init_main_conf(ngx_conf_t *cf, void *conf)
 
     ngx_conf_init_value(pmcf->right, 1);
     ngx_conf_init_value(pmcf->migrate, 0);
+    ngx_conf_init_msec_value(pmcf->sweep, 3600000);
     ngx_conf_init_size_value(pmcf->memory, 32 * 1024 * 1024);
     ngx_conf_init_msec_value(pmcf->flush, 1000);
 
@@ -491,6 +513,70 @@ ngx_http_pdns_types(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         *only = type;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* pdns_retention TIME [TYPE...]: without types, of all others */
+
+static char *
+ngx_http_pdns_keep(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_pdns_main_conf_t  *pmcf = conf;
+
+    time_t                      ttl;
+    uint16_t                    type;
+    ngx_str_t                  *value;
+    ngx_uint_t                  i, n;
+    ngx_http_pdns_retention_t  *r;
+
+    if (pmcf->retention == NULL) {
+        pmcf->retention = ngx_array_create(cf->pool, 4,
+                                           sizeof(ngx_http_pdns_retention_t));
+        if (pmcf->retention == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+    ttl = ngx_parse_time(&value[1], 1);
+
+    if (ttl == (time_t) NGX_ERROR || ttl == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid time \"%V\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 2; i < cf->args->nelts || i == 2; i++) {
+        type = 0;
+
+        if (i < cf->args->nelts
+            && (pdns_type_parse(&type, (char *) value[i].data, value[i].len)
+                    != 0
+                || type == 0 || type == PDNS_ANY))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" is not a type of records", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        r = pmcf->retention->elts;
+
+        for (n = 0; n < pmcf->retention->nelts; n++) {
+            if (r[n].type == type) {
+                return "is duplicate";
+            }
+        }
+
+        r = ngx_array_push(pmcf->retention);
+        if (r == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        r->type = type;
+        r->ttl = ttl;
     }
 
     return NGX_CONF_OK;

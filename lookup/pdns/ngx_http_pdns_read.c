@@ -497,6 +497,7 @@ ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     int            n;
     char           text[PDNS_RDATA_SHORT + PDNS_NAME_TEXT];
     size_t         at;
+    time_t         ttl;
     u_char        *p, *nul;
     pdns_rdata_t   rdata;
 
@@ -543,7 +544,10 @@ ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
         }
     }
 
-    if (!pdns_filter_type(&ctx->filter, row->type)
+    ttl = ngx_http_pdns_retention(row->type);
+
+    if ((ttl != 0 && (time_t) row->last <= ngx_time() - ttl)
+        || !pdns_filter_type(&ctx->filter, row->type)
         || row->last < ctx->filter.last_after
         || (ctx->filter.last_before != 0
             && row->last > ctx->filter.last_before))
