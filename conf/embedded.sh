@@ -2,8 +2,9 @@
 #
 # embedded.sh start | stop
 #
-# The embedded instance: a redis-server and an nginx of its own, everything
-# under run/.  start is harmless when it runs; it ends with a demonstration.
+# The embedded instance: an nginx and two redis-servers of its own (one of the
+# D4 server, one of passive DNS), everything under run/.  start is harmless
+# when it runs; it ends with a demonstration.
 #
 # D4_PORT (4443), HTTP_PORT (8080), D4_BIND (127.0.0.1): where it listens.
 # DISPATCH (on): off leaves the streams to other consumers.
@@ -62,10 +63,11 @@ pid_of() {
             && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = nginx ] \
             && [ "$(readlink "/proc/$pid/cwd")" = "$top" ] || return 1
         ;;
-    redis)
-        pid=$(cat run/redis.pid 2>/dev/null) && [ -n "$pid" ] \
+    redis | pdns)
+        pid=$(cat "run/$1.pid" 2>/dev/null) && [ -n "$pid" ] \
             && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = redis-server ] \
-            && [ "$(readlink "/proc/$pid/cwd")" = "$top/run" ] || return 1
+            && [ "$(readlink "/proc/$pid/cwd")" = "$top/run" ] \
+            && grep -qa "$1\.sock" "/proc/$pid/cmdline" || return 1
         ;;
     esac
 
@@ -98,7 +100,7 @@ api() {
 
 
 redis_answers() {
-    [ "$(redis 0 PING)" = PONG ]
+    [ "$(redis-cli -s "run/$1.sock" PING)" = PONG ]
 }
 
 
@@ -174,18 +176,22 @@ make_certificates() {
 }
 
 
+# start_redis NAME [OPTION...]: one that listens on run/NAME.sock
 start_redis() {
-    if pid_of redis >/dev/null; then
+    local name=$1
+    shift
+
+    if pid_of "$name" >/dev/null; then
         return
     fi
 
-    cp conf/redis.conf run/redis.conf
-    (cd run && exec redis-server redis.conf)
+    sed "s|@NAME@|$name|" conf/redis.conf > "run/$name.conf"
+    (cd run && exec redis-server "$name.conf" "$@")
 
     # a large append-only file takes its time
-    until_true 60 redis_answers || {
-        tail -n 5 run/logs/redis.log >&2
-        die "redis-server does not answer, see run/logs/redis.log"
+    until_true 60 redis_answers "$name" || {
+        tail -n 5 "run/logs/$name.log" >&2
+        die "redis-server does not answer, see run/logs/$name.log"
     }
 }
 
@@ -225,7 +231,8 @@ write_nginx_conf() {
 
 
 nginx_ready() {
-    listens 127.0.0.1 "$http_port" && [ -n "$(redis 0 GET d4:seeded)" ]
+    curl -sf "http://127.0.0.1:$http_port/pdns/info" \
+        && [ -n "$(redis 0 GET d4:seeded)" ]
 }
 
 
@@ -309,6 +316,7 @@ stop_process() {
 
 stop_redis() {
     stop_process redis TERM 30 KILL 5
+    stop_process pdns TERM 30 KILL 5
 }
 
 
@@ -335,7 +343,9 @@ start() {
 
     prepare
 
-    if pid_of nginx >/dev/null && pid_of redis >/dev/null; then
+    if pid_of nginx >/dev/null && pid_of redis >/dev/null \
+        && pid_of pdns >/dev/null
+    then
         say "The embedded instance is running."
 
         if [ build/ngx_d4_module.so -nt run/nginx.pid ]; then
@@ -345,11 +355,15 @@ start() {
 
     else
         make_certificates
-        start_redis
+        start_redis redis
+        start_redis pdns --appendfilename pdns.aof
         pid_of nginx >/dev/null || start_nginx
         accept_types
         say "The embedded instance was started."
     fi
+
+    grep -q '^ *pdns_queue' run/nginx.conf \
+        || die "nginx was started by an older version: make stop run"
 
     http_listen=$(sed -n 's/^ *listen \([^ ;]*\);/\1/p' run/nginx.conf)
     make_admin
@@ -361,7 +375,8 @@ start() {
     say "  sensors  $d4_listen (TLS, authority run/tls/ca.crt)"
     say "  http     http://$http_listen/"
     say "  api      http://$http_listen/api/v1/ (docs/api.md)"
-    say "  redis    run/redis.sock"
+    say "  pdns     http://$http_listen/pdns/ (docs/pdns.md)"
+    say "  redis    run/redis.sock, of passive DNS run/pdns.sock"
     say "  data     run/data (dispatch $dispatch)"
 
     # an address that a client can connect to
@@ -383,7 +398,7 @@ start)
     start
     ;;
 stop)
-    if gone nginx && gone redis; then
+    if gone nginx && gone redis && gone pdns; then
         say "The embedded instance does not run."
     fi
     stop
