@@ -35,12 +35,11 @@ BUILD_PACKAGES = gcc libc6-dev libhiredis-dev libssl-dev uuid-dev \
                  libjansson-dev zlib1g-dev libcrypt-dev nginx \
                  libnginx-mod-stream $(if $(NGINX_SRC),,nginx-dev)
 SENSOR_PACKAGES = libpcap-dev libldns-dev libfstrm-dev
-RUN_PACKAGES   = redis-server openssl tcpdump curl
+RUN_PACKAGES   = redis-server openssl tcpdump curl unbound bind9-dnsutils
 TEST_PACKAGES  = libcmocka-dev clang libclang-rt-dev perl \
                  libio-socket-ssl-perl gcc-s390x-linux-gnu \
-                 libc6-dev-s390x-cross qemu-user dnscap nsd ldnsutils unbound \
-                 bind9-dnsutils fstrm-bin iproute2 tshark wireshark-common \
-                 softflowd libfixbuf-tools
+                 libc6-dev-s390x-cross qemu-user dnscap nsd ldnsutils fstrm-bin \
+                 iproute2 tshark wireshark-common softflowd libfixbuf-tools
 
 deps:
 	@conf/deps.sh $(BUILD_PACKAGES) $(SENSOR_PACKAGES) $(RUN_PACKAGES) \

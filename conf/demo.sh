@@ -260,6 +260,14 @@ demonstrate() {
     log_lines "$2"
     session show_lines
 
+    if [ $dispatch = on ]; then
+        demonstrate_pdns "$1" "$2"
+
+    else
+        say
+        say "Passive DNS reads a queue: it is shown with DISPATCH=on."
+    fi
+
     cat <<END
 
 To look further:
@@ -269,6 +277,7 @@ To look further:
   redis-cli -s run/redis.sock -n 0 XRANGE d4:refused - +
   tail -f run/logs/sensors.log run/logs/error.log
   curl http://127.0.0.1:$2/ca.crt
+  curl http://127.0.0.1:$2/pdns/info
   make stop
 END
 }

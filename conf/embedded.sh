@@ -28,6 +28,7 @@ bind=${D4_BIND:-127.0.0.1}
 dispatch=${DISPATCH:-on}
 
 . conf/demo.sh
+. conf/demo-pdns.sh
 
 
 say() {
@@ -337,7 +338,7 @@ start() {
         ;;
     esac
 
-    for program in nginx redis-server redis-cli openssl curl; do
+    for program in nginx redis-server redis-cli openssl curl unbound dig; do
         command -v "$program" >/dev/null || die "no $program here (make deps)"
     done
 
