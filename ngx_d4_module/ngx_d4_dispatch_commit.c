@@ -131,7 +131,12 @@ ngx_d4_dispatch_take(ngx_d4_dispatch_t *d, redisReply *reply)
     case 0:
         if (d->session) {
 
-            /* taken for dead: it is about to go on under another sid */
+            /* taken for dead, or for that of a dead worker: it comes back */
+
+            if (!d->session->finishing) {
+                d->session->renew = 1;
+                ngx_d4_session_again(d->session, 0);
+            }
 
             ngx_d4_dispatch_later(d);
             return NGX_DECLINED;
@@ -322,7 +327,14 @@ ngx_d4_dispatch_named(void *data, redisReply *reply)
     }
 
     if (!ngx_d4_reply_text(reply)) {
-        ngx_d4_dispatch_lose(d, "another worker took it over");
+
+        if (ngx_d4_reply_int(reply) == 1) {
+            ngx_d4_dispatch_check(d);
+
+        } else {
+            ngx_d4_dispatch_restart(d);
+        }
+
         return;
     }
 
@@ -419,6 +431,8 @@ ngx_d4_dispatch_seal(ngx_d4_dispatch_t *d)
     }
 
     rc |= d4_words_number(w, d->finish)
+          | d4_words_text(w, ngx_d4_store_id)
+          | d4_words_text(w, d->file ? d->file : "")
           | d4_words_number(w, (uint64_t) ngx_time())
           | d4_words_number(w, (uint64_t) ngx_d4_worker.conf->queue_unread)
           | d4_words_number(w, d->a.count)
@@ -469,7 +483,10 @@ ngx_d4_dispatch_committed(void *data, redisReply *reply)
     e = reply->element;
 
     if (ngx_strcmp(e[0]->str, "fenced") == 0) {
-        ngx_d4_dispatch_lose(d, "another worker took it over");
+
+        /* somebody has opened it since; who, opening it again tells */
+
+        ngx_d4_dispatch_restart(d);
         return;
     }
 
@@ -644,9 +661,9 @@ static void
 ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d)
 {
     char          closing[NGX_D4_CLOSING_VALUE];
-    u_char        num[7][NGX_INT64_LEN];
+    u_char        num[7][NGX_INT64_LEN], epoch[NGX_INT64_LEN];
     uint64_t      value[7];
-    ngx_str_t     argv[16];
+    ngx_str_t     argv[17];
     ngx_uint_t    i;
 
     value[0] = d->type;
@@ -687,7 +704,12 @@ ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d)
         ngx_d4_str(&argv[15], closing, ngx_strlen(closing));
     }
 
-    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_MAKE, 16, argv,
+    /* should the answer be lost, what is repeated is not taken for done */
+
+    ngx_d4_str(&argv[16], epoch, ngx_sprintf(epoch, "%uL", d->epoch + 1)
+                                 - epoch);
+
+    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_MAKE, 17, argv,
                       ngx_d4_dispatch_remade, d)
         == NGX_OK)
     {

@@ -121,7 +121,7 @@ static const char  ngx_d4_script_open[] =
 
 /*
  * queues; sid, epoch, store, path without suffix, suffix, first number, now
- * -> path, or 0: fenced
+ * -> path, or 0: fenced, 1: there is no cursor
  *
  * A name for a new file, which nobody else gets; it is in the cursor before
  * the file exists, so that whatever a crash leaves behind is known.
@@ -129,7 +129,8 @@ static const char  ngx_d4_script_open[] =
 
 static const char  ngx_d4_script_name[] =
     "local k='d4:cursor:'..ARGV[1] "
-    "if redis.call('HGET',k,'epoch')~=ARGV[2] then return 0 end "
+    "local e=redis.call('HGET',k,'epoch') "
+    "if e~=ARGV[2] then return e and 0 or 1 end "
     "local i,f=tonumber(ARGV[6]) "
     "repeat "
         "f=ARGV[4]..(i==0 and '' or '-'..i)..ARGV[5] "
@@ -144,9 +145,9 @@ static const char  ngx_d4_script_name[] =
 /*
  * queues; sid, epoch, seq, stream, ms, n, off, resume, length, value for the
  * list of files to be closed or "", type of the state or "", state, meta or
- * "", ext, done (0 or 1), now, seconds of unread, elements a, elements b,
- * bytes of a, bytes of b, queues, for each: list, max, maxb, kind (a or b);
- * a..., b...
+ * "", ext, done (0 or 1), store, file or "", now, seconds of unread, elements
+ * a, elements b, bytes of a, bytes of b, queues, for each: list, max, maxb,
+ * kind (a or b); a..., b...
  * -> {"ok" | "older" | "fenced" | "gone", {length, dropped, flags}...}
  *
  * older: Redis had lost commits that it had acknowledged.
@@ -155,29 +156,32 @@ static const char  ngx_d4_script_name[] =
 static const char  ngx_d4_script_commit[] =
     NGX_D4_LUA_PUSH
     "local k='d4:cursor:'..ARGV[1] "
-    "local c=redis.call('HMGET',k,'epoch','seq','file','store','uuid') "
+    "local c=redis.call('HMGET',k,'epoch','seq','uuid') "
     "if not c[1] then return {'gone'} end "
     "if c[1]~=ARGV[2] then return {'fenced'} end "
     "local seq=tonumber(ARGV[3]) "
     "if tonumber(c[2])>=seq then return {'ok'} end "
+    "if ARGV[10]~='' then redis.call('HLEN','d4:closing:'..ARGV[16]) end "
     "local out={tonumber(c[2])==seq-1 and 'ok' or 'older'} "
-    "local now,unread=tonumber(ARGV[16]),tonumber(ARGV[17]) "
-    "local na,nb=tonumber(ARGV[18]),tonumber(ARGV[19]) "
-    "local q=tonumber(ARGV[22]) "
-    "local a=23+4*q "
-    "for i=23,a-1,4 do "
-        "local f,l,b=a,a+na-1,ARGV[20] "
-        "if ARGV[i+3]=='b' then f,l,b=a+na,a+na+nb-1,ARGV[21] end "
+    "local now,unread=tonumber(ARGV[18]),tonumber(ARGV[19]) "
+    "local na,nb=tonumber(ARGV[20]),tonumber(ARGV[21]) "
+    "local q=tonumber(ARGV[24]) "
+    "local a=25+4*q "
+    "for i=25,a-1,4 do "
+        "local f,l,b=a,a+na-1,ARGV[22] "
+        "if ARGV[i+3]=='b' then f,l,b=a+na,a+na+nb-1,ARGV[23] end "
         "out[#out+1]=push(ARGV[i],tonumber(ARGV[i+1]),tonumber(ARGV[i+2]),"
             "unread,now,f,l,tonumber(b)) end "
     "redis.call('HSET',k,'seq',ARGV[3],'stream',ARGV[4],'ms',ARGV[5],"
-        "'n',ARGV[6],'off',ARGV[7],'resume',ARGV[8],'length',ARGV[9]) "
+        "'n',ARGV[6],'off',ARGV[7],'resume',ARGV[8],'length',ARGV[9],"
+        "'file',ARGV[17]) "
+    "if ARGV[17]~='' then redis.call('HSET',k,'store',ARGV[16]) end "
     "if ARGV[10]~='' then "
-        "redis.call('HSET','d4:closing:'..c[4],c[3],ARGV[10]) "
+        "redis.call('HSET','d4:closing:'..ARGV[16],ARGV[17],ARGV[10]) "
         "redis.call('HSET',k,'file','','length','0') end "
     "if ARGV[11]~='' then "
         "redis.call('HSET',k,'state',ARGV[12]) "
-        "redis.call('SET','d4:header:'..ARGV[11]..':'..c[5],ARGV[12],"
+        "redis.call('SET','d4:header:'..ARGV[11]..':'..c[3],ARGV[12],"
             "'EX',2592000) end "
     "if ARGV[13]~='' then "
         "redis.call('HSET',k,'meta',ARGV[13],'ext',ARGV[14]) end "
@@ -232,7 +236,8 @@ static const char  ngx_d4_script_forget[] =
 
 /*
  * queues; sid, worker, uuid, type, seq, stream, ms, n, off, resume, state,
- * meta, ext, store, file or "", value for the list of files to be closed
+ * meta, ext, store, file or "", value for the list of files to be closed,
+ * epoch
  * -> 1, or 0: there is one
  *
  * A cursor that Redis lost, made again by its owner.
@@ -241,7 +246,7 @@ static const char  ngx_d4_script_forget[] =
 static const char  ngx_d4_script_make[] =
     "local k='d4:cursor:'..ARGV[1] "
     "if redis.call('EXISTS',k)==1 then return 0 end "
-    "redis.call('HSET',k,'worker',ARGV[2],'epoch',1,'uuid',ARGV[3],"
+    "redis.call('HSET',k,'worker',ARGV[2],'epoch',ARGV[17],'uuid',ARGV[3],"
         "'type',ARGV[4],'seq',ARGV[5],'stream',ARGV[6],'ms',ARGV[7],"
         "'n',ARGV[8],'off',ARGV[9],'resume',ARGV[10],'state',ARGV[11],"
         "'meta',ARGV[12],'ext',ARGV[13]) "
