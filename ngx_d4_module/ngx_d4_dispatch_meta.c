@@ -18,6 +18,7 @@
 #define NGX_D4_META_SEEN   5               /* s between notes of last_seen */
 
 
+static void ngx_d4_dispatch_show(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_accepted(void *data, redisReply *reply);
 
 
@@ -90,7 +91,28 @@ ngx_d4_dispatch_extend(ngx_d4_dispatch_t *d)
     d->handler = d4_handler_find(name);
     d->stream = D4_TYPE_EXTENDED;
 
+    if (d->session) {
+        ngx_d4_session_object(d->session, d4_meta_json(d->meta));
+        ngx_d4_dispatch_show(d);
+    }
+
     return ngx_d4_dispatch_decoder(d, NULL, NULL);
+}
+
+
+/* The published keys that show who sends an extended type. */
+
+static void
+ngx_d4_dispatch_show(ngx_d4_dispatch_t *d)
+{
+    ngx_str_t  argv[3];
+
+    ngx_d4_str(&argv[0], d->hex, D4_UUID_HEX);
+    ngx_d4_str(&argv[1], d->sid, D4_SID);
+    argv[2] = d->ext;
+
+    (void) ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_EXTEND, 3, argv,
+                         NULL, NULL);
 }
 
 
@@ -141,8 +163,7 @@ ngx_d4_dispatch_accepted(void *data, redisReply *reply)
 {
     ngx_d4_dispatch_t  *d = data;
 
-    u_char     text[NGX_D4_ERROR_TEXT];
-    ngx_str_t  argv[3];
+    u_char  text[NGX_D4_ERROR_TEXT];
 
     if (ngx_d4_dispatch_unref(d)) {
         return;
@@ -172,15 +193,6 @@ ngx_d4_dispatch_accepted(void *data, redisReply *reply)
     if (ngx_d4_dispatch_extend(d) != NGX_OK) {
         ngx_d4_dispatch_restart(d);
         return;
-    }
-
-    if (d->session) {
-        ngx_d4_str(&argv[0], d->hex, D4_UUID_HEX);
-        ngx_d4_str(&argv[1], d->sid, D4_SID);
-        argv[2] = d->ext;
-
-        (void) ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_EXTEND, 3,
-                             argv, NULL, NULL);
     }
 
     /* from here on the cursor is in the other stream */

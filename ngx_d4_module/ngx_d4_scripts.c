@@ -226,21 +226,27 @@ static const char  ngx_d4_script_end[] =
 
 
 /*
- * streams; uuid, type, new sid, former sid, [type, id]...
+ * streams; uuid, type, new sid, former sid, object of type 2 or "",
+ * [type, id]...
  *
  * A session goes on under a new sid: makes the streams that it had, entries
- * that follow continue after id, and forgets the former sid.
+ * that follow continue after id, and forgets the former sid.  That of type 2
+ * has the object once more.
  */
 
 static const char  ngx_d4_script_renew[] =
-    "local u,t,sid,old=ARGV[1],ARGV[2],ARGV[3],ARGV[4] "
-    "for i=5,#ARGV,2 do "
+    "local u,t,sid,old,obj=ARGV[1],ARGV[2],ARGV[3],ARGV[4],ARGV[5] "
+    "for i=6,#ARGV,2 do "
         "local k='stream:'..ARGV[i]..':'..sid "
         "if redis.call('EXISTS',k)==0 then "
-            "redis.call('XGROUP','CREATE',k,'d4','$','MKSTREAM') "
-            "redis.call('XGROUP','DESTROY',k,'d4') "
-            "redis.call('XSETID',k,ARGV[i+1]) end end "
-    "if #ARGV>4 then "
+            "if ARGV[i]=='2' and obj~='' then "
+                "redis.call('XADD',k,ARGV[i+1],'message',obj,'uuid',u,"
+                    "'timestamp','0','version','1') "
+            "else "
+                "redis.call('XGROUP','CREATE',k,'d4','$','MKSTREAM') "
+                "redis.call('XGROUP','DESTROY',k,'d4') "
+                "redis.call('XSETID',k,ARGV[i+1]) end end end "
+    "if #ARGV>5 then "
         "redis.call('SADD','session_uuid:'..(t=='254' and '2' or t),sid) end "
     "redis.call('SREM','active_uuid_type'..t..':'..u,old) "
     "redis.call('SREM','map:active_connection-uuid-session_uuid:'..u,old) "

@@ -328,6 +328,24 @@ ngx_d4_session_reject(ngx_d4_session_t *s, const char *error)
 
 
 void
+ngx_d4_session_object(ngx_d4_session_t *s, const char *json)
+{
+    size_t  len;
+
+    if (s->object) {
+        return;
+    }
+
+    len = ngx_strlen(json) + 1;
+    s->object = ngx_alloc(len, ngx_d4_worker.log);
+
+    if (s->object) {
+        ngx_memcpy(s->object, json, len);
+    }
+}
+
+
+void
 ngx_d4_session_close(ngx_d4_session_t *s, d4_end_t reason)
 {
     s->handler = NULL;
@@ -545,6 +563,10 @@ ngx_d4_session_free(ngx_d4_session_t *s)
 
     if (s->reject) {
         ngx_free(s->reject);
+    }
+
+    if (s->object) {
+        ngx_free(s->object);
     }
 
     ngx_queue_remove(&s->queue);

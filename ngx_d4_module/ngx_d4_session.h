@@ -121,6 +121,7 @@ struct ngx_d4_session_s {
     char                    *reject;   /* that of the dispatcher */
 
     ngx_d4_dispatch_t       *dispatch; /* of its stream; NULL: not here */
+    char                    *object;   /* of type 2, once it is accepted */
 
     unsigned                 stage:2;
     unsigned                 closed:1;
@@ -199,6 +200,9 @@ void ngx_d4_session_name(ngx_d4_session_t *s);
 
 /* what it sent is not what it said: it ends, with this Error */
 void ngx_d4_session_reject(ngx_d4_session_t *s, const char *error);
+
+/* what it sends as type 254 is described by this; a copy is kept */
+void ngx_d4_session_object(ngx_d4_session_t *s, const char *json);
 
 
 /* ngx_d4_session_room.c */

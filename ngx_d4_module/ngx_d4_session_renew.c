@@ -154,7 +154,7 @@ void
 ngx_d4_session_recreate(ngx_d4_session_t *s)
 {
     u_char               type[NGX_INT_T_LEN];
-    ngx_str_t            argv[8];
+    ngx_str_t            argv[9];
     ngx_uint_t           n;
     ngx_d4_stream_ids_t  ids;
 
@@ -166,8 +166,15 @@ ngx_d4_session_recreate(ngx_d4_session_t *s)
     ngx_d4_str(&argv[1], type, ngx_sprintf(type, "%ui", s->type) - type);
     ngx_d4_str(&argv[2], s->sid, D4_SID);
     ngx_d4_str(&argv[3], s->former, D4_SID);
+    ngx_str_null(&argv[4]);
 
-    n = 4 + ngx_d4_session_streams(s, &argv[4], &ids);
+    /* whoever dispatches it has to know what it is */
+
+    if (s->object) {
+        ngx_d4_str(&argv[4], s->object, ngx_strlen(s->object));
+    }
+
+    n = 5 + ngx_d4_session_streams(s, &argv[5], &ids);
 
     if (ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_RENEW, n, argv,
                       ngx_d4_session_recreated, s)
