@@ -338,6 +338,14 @@ ngx_d4_session_finished(void *data, redisReply *reply)
     if (ngx_d4_session_succeeded(s, reply, "end")) {
         s->ended = 1;
 
+        /* who has no dispatch may have its cursor all the same */
+
+        if (s->dispatch == NULL && s->listed
+            && ngx_d4_worker.conf->dispatch)
+        {
+            s->dispatch = ngx_d4_dispatch_begin(s, 0);
+        }
+
         if (s->dispatch) {
             ngx_d4_dispatch_ended(s->dispatch);
             s->dispatch = NULL;
