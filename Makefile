@@ -280,7 +280,7 @@ bench:
 	@conf/deps.sh $(BUILD_PACKAGES) $(RUN_PACKAGES) perl \
 	    libio-socket-ssl-perl wrk
 	@$(MAKE) --no-print-directory modules tools
-	@rc=0; for part in bench dispatch api; do \
+	@rc=0; for part in bench dispatch api pdns; do \
 	    perl t/bench/$$part.pl || rc=$$?; done; exit $$rc
 
 clean:
