@@ -202,12 +202,12 @@ stop_dns() {
 show_dns() {
     local file
 
-    until_true 15 pushed "analyzer:8:$queue" \
+    until_true 15 pushed "analyzer:8:${queue}8" \
         $((queued + $(wc -l < run/demo/sent))) \
         || die "not all lines were queued, see run/logs/error.log"
 
     file=$(find "run/data/$uuid/8" -name '*.gz' | sort | tail -n 1)
-    say "Its lines, in the queue analyzer:8:$queue," \
+    say "Its lines, in the queue analyzer:8:${queue}8," \
         "which passive DNS reads, and in the file"
     say "  $file"
     zcat "$file" > run/demo/received
@@ -259,7 +259,7 @@ demonstrate_pdns() {
     mkdir -p $dns
     write_sensor run/demo/pdns 8 "$1"
     make_queue 8
-    queued=$(count "analyzer:8:$queue")
+    queued=$(count "analyzer:8:${queue}8")
 
     say
     write_zone

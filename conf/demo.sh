@@ -103,14 +103,14 @@ stored() {
 }
 
 
-# A queue of ours for each type that is shown.
-queue=d4d4d4d4-0000-4000-8000-000000000001
+# A queue of ours for each type that is shown: this, and the type's digit.
+queue=d4d4d4d4-0000-4000-8000-00000000000
 
 make_queue() {
-    redis 0 SADD "analyzer:$1" $queue >/dev/null
-    redis 0 HSET "analyzer:$queue" type "$1" max_size 1000 \
+    redis 0 SADD "analyzer:$1" "$queue$1" >/dev/null
+    redis 0 HSET "analyzer:$queue$1" type "$1" max_size 1000 \
         description "make run" >/dev/null
-    redis 0 SADD all_analyzer_queues $queue >/dev/null
+    redis 0 SADD all_analyzer_queues "$queue$1" >/dev/null
     redis 0 PUBLISH d4:control queues >/dev/null
 }
 
@@ -151,7 +151,7 @@ show_stream() {
 
 # show_capture: the file of the capture, which its queue names
 show_capture() {
-    local list=analyzer:1:$queue file
+    local list=analyzer:1:${queue}1 file
 
     until_true 20 pushed "$list" $((captures + 1)) \
         || die "no file was queued, see run/logs/error.log"
@@ -165,7 +165,7 @@ show_capture() {
 
 # show_lines: what a sensor of type 3 has to say, line by line
 show_lines() {
-    local list=analyzer:3:$queue file
+    local list=analyzer:3:${queue}3 file
 
     until_true 15 pushed "$list" $((lines + $(wc -l < run/demo/sent))) \
         || die "not all lines were queued, see run/logs/error.log"
@@ -231,8 +231,8 @@ demonstrate() {
 
     make_queue 1
     make_queue 3
-    captures=$(count "analyzer:1:$queue")
-    lines=$(count "analyzer:3:$queue")
+    captures=$(count "analyzer:1:${queue}1")
+    lines=$(count "analyzer:3:${queue}3")
 
     touch run/logs/sensors.log
     before=$(grep -c " $uuid " run/logs/sensors.log || :)
@@ -272,7 +272,7 @@ demonstrate() {
 
 To look further:
   find run/data -name '$uuid*' | tail
-  redis-cli -s run/redis.sock -n 2 LRANGE analyzer:3:$queue 0 9
+  redis-cli -s run/redis.sock -n 2 LRANGE analyzer:3:${queue}3 0 9
   redis-cli -s run/redis.sock -n 0 HGETALL metadata_uuid:$uuid
   redis-cli -s run/redis.sock -n 0 XRANGE d4:refused - +
   tail -f run/logs/sensors.log run/logs/error.log
