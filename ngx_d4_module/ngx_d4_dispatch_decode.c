@@ -644,7 +644,7 @@ ngx_d4_dispatch_decoder(ngx_d4_dispatch_t *d, redisReply *state,
     switch (d->stream) {
 
     case D4_TYPE_PCAP:
-        dec = d4_pcap_create(pool, 0);
+        dec = d4_capture_create(pool, 0);
         break;
 
     case D4_TYPE_DNSCAP:

@@ -303,6 +303,38 @@ SKIP: {
     my @files = closed_files('pcapng', $uuid, 5, 2);
 
     same_bytes(dumped(@files), dumped($sent), 'pcapng: the same packets');
+
+    # as type 1, which is what libpcap reads
+
+    my $bytes = Client::slurp($sent);
+    my $s = $t->sensor(type => 1);
+
+    for my $part (unpack('(a' . int(length($bytes) / 3 + 1) . ')*', $bytes)) {
+        $s->write($s->frame_of($part)) or die;
+        sleep(1.5);
+    }
+
+    $s->finish;
+    @files = closed_files('pcapng of type 1', $s->{uuid}, 1, 2);
+
+    is((grep { !/\.cap\.gz$/ } @files), 0, 'pcapng of type 1: named .cap.gz');
+    is((grep { file_content($_) !~ /^\n\r\r\n/ } @files), 0, 'each a pcapng');
+    same_bytes(dumped(@files), dumped($sent), 'with the same packets');
+
+    # the same sensor, with a tool that writes pcap, and back
+
+    for my $next ($capture, $bytes) {
+        my %known = map { $_ => 1 } files_of($s->{uuid}, 1);
+
+        send_cut(1, $next, uuid => $s->{uuid}, key => $s->{key});
+        drained($t, 'the other format');
+
+        my @new = map { "$t->{data}/$_" }
+            grep { !$known{$_} } files_of($s->{uuid}, 1);
+        my $file = Client::file("$t->{dir}/other.cap", $next);
+
+        same_bytes(dumped(@new), dumped($file), 'the other format, as well');
+    }
 }
 
 

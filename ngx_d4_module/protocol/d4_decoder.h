@@ -82,11 +82,13 @@ struct d4_decoder_s {
 
 
 /*
- * One for each type.  max: longest record in bytes, 0 for the default.  NULL
- * without memory.
+ * One for each type; d4_capture_create() is that of type 1, which is pcap or
+ * pcapng, whatever comes.  max: longest record in bytes, 0 for the default.
+ * NULL without memory.
  */
 d4_decoder_t *d4_lines_create(d4_pool_t *pool, size_t max, const char *suffix);
 d4_decoder_t *d4_dnscap_create(d4_pool_t *pool, size_t max);
+d4_decoder_t *d4_capture_create(d4_pool_t *pool, size_t max);
 d4_decoder_t *d4_pcap_create(d4_pool_t *pool, size_t max);
 d4_decoder_t *d4_pcapng_create(d4_pool_t *pool, size_t max);
 d4_decoder_t *d4_ipfix_create(d4_pool_t *pool, size_t max);

@@ -1,6 +1,6 @@
 
 /*
- * pcap, type 1: savefiles of libpcap, versions 2.0 to 2.4, with micro- or
+ * pcap, of type 1: savefiles of libpcap, versions 2.0 to 2.4, with micro- or
  * nanoseconds, in both byte orders, and those with the longer record headers
  * of Kuznetzov's patch (see pcap-savefile(5) and the IETF's
  * draft-ietf-opsawg-pcap).  The global header is the preamble, as it came.
@@ -235,9 +235,7 @@ d4_pcap_begin(const uint8_t *p, size_t len, size_t *size, const char **reason)
     }
 
     if (d4_pcap_magic(p, &h) != 0) {
-        *reason = memcmp(p, "\n\r\r\n", 4) == 0
-                      ? "pcapng, which is another type, instead of pcap"
-                      : "not pcap";
+        *reason = "not pcap";
         return D4_UNIT_ALIEN;
     }
 
@@ -303,6 +301,15 @@ d4_pcap_prove(d4_units_t *u, unsigned n, const uint8_t *p, size_t len,
     *size += rec.captured;
 
     return len < *size ? D4_UNIT_MORE : D4_UNIT_PLAIN;
+}
+
+
+int
+d4_pcap_begins(const uint8_t *p)
+{
+    d4_pcap_header_t  h;
+
+    return d4_pcap_magic(p, &h) == 0 && d4_pcap_version(p, h.big) == 0;
 }
 
 

@@ -1,6 +1,6 @@
 
 /*
- * pcapng, type 5: blocks, in both byte orders, as they came
+ * pcapng, of types 5 and 1: blocks, in both byte orders, as they came
  * (draft-ietf-opsawg-pcapng).  The preamble is the section header, with its
  * length said to be unknown because a section is spread over files, and the
  * interfaces that came since.  Neither is a record: another section header,
@@ -434,6 +434,14 @@ d4_pcapng_section(size_t max, const uint8_t *p, size_t len, size_t *size)
 
     return d4_units_u32(p + total - 4, big) == total ? D4_UNIT_START
                                                      : D4_UNIT_BAD;
+}
+
+
+int
+d4_pcapng_begins(const uint8_t *p)
+{
+    return d4_units_u32(p, 0) == D4_PCAPNG_SECTION
+           && d4_pcapng_order(p) != -1;
 }
 
 

@@ -106,6 +106,14 @@ void d4_units_restored(d4_units_t *u, int resume);
 /* Gives back what is held. */
 void d4_units_free(d4_units_t *u);
 
+/*
+ * Whether p may be the beginning of a capture of this format: 8 bytes of a
+ * pcap, its magic and version, or 12 of a pcapng, a section header with its
+ * byte-order magic.
+ */
+int d4_pcap_begins(const uint8_t *p);
+int d4_pcapng_begins(const uint8_t *p);
+
 d4_decode_t d4_units_next(d4_decoder_t *d, const uint8_t **p,
     const uint8_t *end, d4_record_t *r);
 d4_decode_t d4_units_finish(d4_decoder_t *d, d4_record_t *r);

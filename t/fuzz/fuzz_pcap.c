@@ -23,7 +23,8 @@
 static const decode_create_t  create[] = {
     d4_pcap_create,
     d4_pcapng_create,
-    d4_ipfix_create
+    d4_ipfix_create,
+    d4_capture_create
 };
 
 
@@ -50,7 +51,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t size)
         return 0;
     }
 
-    make = create[(p[0] & 0x7f) % 3];
+    make = create[(p[0] & 0x7f) % 4];
     first = p[1];
     second = p[2];
     cut = 0;

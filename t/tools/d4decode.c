@@ -39,7 +39,7 @@ static const struct {
     int            type;
     d4_decoder_t  *(*create)(d4_pool_t *pool, size_t max);
 } types[] = {
-    { 1, d4_pcap_create },
+    { 1, d4_capture_create },
     { 5, d4_pcapng_create },
     { 7, d4_ipfix_create }
 };

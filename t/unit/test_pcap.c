@@ -137,7 +137,7 @@ test_reject(void **state)
     n = 0;
     put32(0x0a0d0d0a, 0);
     put_data(100);
-    rejected("pcapng, which is another type, instead of pcap");
+    rejected("not pcap");
 
     for (i = 0; i < KINDS; i++) {
         k = kinds[i];
