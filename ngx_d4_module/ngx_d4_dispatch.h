@@ -169,6 +169,7 @@ struct ngx_d4_dispatch_s {
     unsigned                 create:1;     /* the file does not exist yet */
     unsigned                 rotate:1;     /* the file closes with it */
     unsigned                 stashed:1;
+    unsigned                 preamble:1;   /* a file begins with it */
     unsigned                 stash_torn:1;
     unsigned                 new_meta:1;   /* goes with the commit */
     unsigned                 finish:1;     /* it is the last one */

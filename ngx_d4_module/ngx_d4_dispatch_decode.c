@@ -47,6 +47,8 @@ ngx_d4_dispatch_decode(ngx_d4_dispatch_t *d)
         return;
     }
 
+    d->preamble = 1;
+
     if (d->stashed && ngx_d4_dispatch_unstash(d) != NGX_OK) {
         ngx_d4_dispatch_restart(d);
         return;
@@ -257,7 +259,7 @@ static ngx_uint_t
 ngx_d4_dispatch_records(ngx_d4_dispatch_t *d)
 {
     ngx_int_t       rc;
-    ngx_uint_t      over;
+    ngx_uint_t      over, known;
     d4_record_t     r;
     d4_decode_t     what;
     const u_char   *p;
@@ -274,7 +276,13 @@ ngx_d4_dispatch_records(ngx_d4_dispatch_t *d)
         }
 
         p = d->p;
+        known = (d->decoder->preamble_len != 0);
+
         what = d4_decoder_next(d->decoder, &d->p, d->end, &r);
+
+        /* what comes with the first record is not needed in front of it */
+
+        d->preamble = known || r.fresh;
 
         d->at.off += d->p - p;
         d->taken += d->p - p;
@@ -407,6 +415,7 @@ ngx_d4_dispatch_emit(ngx_d4_dispatch_t *d, const u_char *p, size_t len,
     if (d->handler == NULL || d->handler->disk) {
 
         if (d->file == NULL && d->out.bytes == 0
+            && d->preamble
             && d4_blocks_write(&d->out, d->decoder->preamble,
                                d->decoder->preamble_len)
                != 0)
