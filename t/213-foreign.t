@@ -51,6 +51,10 @@ sub adopted {
 sub content {
     my ($t, $s) = @_;
 
+    # what is being compressed has both names for a moment
+
+    poll_until(10, sub { !$t->db('queues')->keys('d4:closing:*') });
+
     return files_content($t->{data}, session_files($t->{data}, $s->{uuid},
                                      $s->{type}, suffix($s->{type})));
 }

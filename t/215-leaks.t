@@ -105,15 +105,16 @@ for my $role (qw(metadata queues streams)) {
 
 my $now = worker_fds($worker);
 
-is($now, $fds, 'as many descriptors as before')
+cmp_ok($now, '<=', $fds, 'no more descriptors than before')
     or diag(join "\n", map { readlink // '' } glob("/proc/$worker/fd/*"));
 is(scalar(my @open = open_files_of($worker, $t->{data})), 0,
    'no file is open');
 
-# a sanitizer keeps what was freed for a while
-cmp_ok($grown, '<', ASAN ? 64 << 20 : 2 << 20,
+# a sanitizer keeps what was freed
+
+cmp_ok($grown, '<', 2 << 20,
        sprintf('%d KiB more memory after %d sessions', $grown / 1024,
-               $sessions / 2));
+               $sessions / 2)) if !ASAN;
 
 # names are kept for two minutes, metadata for a month
 
