@@ -176,6 +176,21 @@ static const char  ngx_d4_script_begin[] =
     "return 1";
 
 
+/* A session does not send its extended type any more. */
+
+#define NGX_D4_LUA_UNEXTEND                                                   \
+    "local function unextend(u,sid) "                                         \
+        "local m='map:session-uuid_active_extended_type' "                    \
+        "local ext=redis.call('HGET',m,sid) "                                 \
+        "if not ext then return end "                                         \
+        "redis.call('HDEL',m,sid) "                                           \
+        "local k='d4:extended:'..u..':'..ext "                                \
+        "redis.call('SREM',k,sid) "                                           \
+        "if redis.call('EXISTS',k)==0 then "                                  \
+            "redis.call('SREM','active_connection_extended_type:'..u,ext) "   \
+        "end end "
+
+
 /*
  * streams; uuid, type, sid, stored (1, 0, or ? to look), fence (0 or 1),
  * drop (0 or 1) -> 1, or 2: something was stored
@@ -187,6 +202,7 @@ static const char  ngx_d4_script_begin[] =
  */
 
 static const char  ngx_d4_script_end[] =
+    NGX_D4_LUA_UNEXTEND
     "local u,t,sid=ARGV[1],ARGV[2],ARGV[3] "
     "local types={t} "
     "if t=='2' or t=='254' then types={'2','254'} end "
@@ -208,15 +224,7 @@ static const char  ngx_d4_script_end[] =
         "if redis.call('EXISTS','active_uuid_type'..v..':'..u)==0 then "
             "redis.call('SREM','active_connection:'..v,u) "
             "redis.call('SREM','active_connection_by_uuid:'..u,v) end end "
-    "local ext=redis.call('HGET','map:session-uuid_active_extended_type',"
-        "sid) "
-    "if ext then "
-        "redis.call('HDEL','map:session-uuid_active_extended_type',sid) "
-        "local k='d4:extended:'..u..':'..ext "
-        "redis.call('SREM',k,sid) "
-        "if redis.call('EXISTS',k)==0 then "
-            "redis.call('SREM','active_connection_extended_type:'..u,ext) "
-        "end end "
+    "unextend(u,sid) "
     "redis.call('SREM','map:active_connection-uuid-session_uuid:'..u,sid) "
     "if redis.call('EXISTS','active_connection_by_uuid:'..u)==0 then "
         "redis.call('SREM','active_connection',u) end "
@@ -235,6 +243,7 @@ static const char  ngx_d4_script_end[] =
  */
 
 static const char  ngx_d4_script_renew[] =
+    NGX_D4_LUA_UNEXTEND
     "local u,t,sid,old,obj=ARGV[1],ARGV[2],ARGV[3],ARGV[4],ARGV[5] "
     "for i=6,#ARGV,2 do "
         "local k='stream:'..ARGV[i]..':'..sid "
@@ -250,6 +259,7 @@ static const char  ngx_d4_script_renew[] =
         "redis.call('SADD','session_uuid:'..(t=='254' and '2' or t),sid) end "
     "redis.call('SREM','active_uuid_type'..t..':'..u,old) "
     "redis.call('SREM','map:active_connection-uuid-session_uuid:'..u,old) "
+    "unextend(u,old) "
     "return 1";
 
 
