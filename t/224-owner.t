@@ -138,6 +138,24 @@ arrived($s, 'a commit that Redis lost is not repeated');
 at_the_end($s, 'older');
 
 
+# the session goes on under another sid, and has nothing more to say
+
+$s = begin();
+say_to($s, line());
+arrived($s, 'before it gets another sid');
+committed($s);
+$sid = ($t->sids($s->{uuid}))[0];
+$t->db('streams')->cmd('DEL', "stream:8:$sid");
+$t->db('metadata')->cmd('DEL', "d4:session:$sid");
+$t->announce("sensor $s->{uuid}");
+ok(poll_until(10, sub {
+    my @sids = $t->sids($s->{uuid});
+
+    return @sids == 1 && $sids[0] ne $sid;
+}), 'it has another one');
+at_the_end($s, 'another sid');
+
+
 # keys that are not what they should be
 
 $s = begin();

@@ -33,12 +33,16 @@ sub suffix { return $suffix{$_[0]} }
 sub left {
     my ($t) = @_;
 
-    return (
+    # their number where that is asked for, of both
+
+    my @keys = (
         (grep { /^(stream:|session_uuid:|ended_session$|working_session_uuid:
                   |d4:sealed|d4:extended:|map:|active_|Error:)/x }
          $t->db('streams')->keys),
         (grep { /^d4:(cursor|cursors|closing)(:|$)/ } $t->db('queues')->keys),
     );
+
+    return @keys;
 }
 
 
