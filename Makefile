@@ -37,7 +37,7 @@ BUILD_PACKAGES = gcc libc6-dev libhiredis-dev libssl-dev uuid-dev \
 SENSOR_PACKAGES = libpcap-dev libldns-dev libfstrm-dev
 RUN_PACKAGES   = redis-server openssl tcpdump curl unbound bind9-dnsutils
 TEST_PACKAGES  = libcmocka-dev clang libclang-rt-dev perl \
-                 libio-socket-ssl-perl gcc-s390x-linux-gnu \
+                 libio-socket-ssl-perl dnsdbq gcc-s390x-linux-gnu \
                  libc6-dev-s390x-cross qemu-user dnscap nsd ldnsutils fstrm-bin \
                  iproute2 tshark wireshark-common softflowd libfixbuf-tools
 

@@ -10,9 +10,12 @@
  * ngx_http_pdns_module.c   directives, life of a worker, which handler
  * ngx_http_pdns_request.c  from a URI to what is asked for
  * ngx_http_pdns_lookup.c   a lookup from its start to its end
- * ngx_http_pdns_walk.c     the keys that a wildcard or a network stands for
+ * ngx_http_pdns_args.c     its arguments and headers
+ * ngx_http_pdns_start.c    which keys and ranges of keys a value stands for
+ * ngx_http_pdns_walk.c     the keys of those ranges
  * ngx_http_pdns_export.c   the keys of everything
  * ngx_http_pdns_read.c     the records of keys
+ * ngx_http_pdns_large.c    those of large keys, in pieces
  * ngx_http_pdns_detail.c   what is not known of them yet
  * ngx_http_pdns_output.c   the answer, at the client's pace
  * ngx_http_pdns_reply.c    short answers: errors, info
@@ -20,7 +23,7 @@
  * ngx_http_pdns_store.c    the writer of a worker
  * ngx_http_pdns_ingest.c   records that are posted
  * ngx_http_pdns_queue.c    records from queues
- * ngx_http_pdns_sweep.c    the end of old records
+ * ngx_http_pdns_sweep.c    the end of old records, with ngx_http_pdns_remove.c
  * ngx_http_pdns_legacy.c   the published analyzer's database, taken over
  * ngx_http_pdns_bulk.c     a lookup for each of many values
  */
@@ -178,6 +181,14 @@ typedef struct {
 } ngx_http_pdns_row_t;
 
 
+/* A member of a sorted set as it was read. */
+
+typedef struct {
+    ngx_str_t                  member;
+    int64_t                    score;
+} ngx_http_pdns_item_t;
+
+
 /* One level of what a wildcard or a network stands for: a range of a key. */
 
 typedef struct {
@@ -328,6 +339,15 @@ ngx_int_t ngx_http_pdns_walk_start(ngx_http_pdns_ctx_t *ctx);
  */
 ngx_int_t ngx_http_pdns_walk(ngx_http_pdns_ctx_t *ctx);
 
+/*
+ * The range of a level (ngx_http_pdns_start.c): one of its bounds, a mark and
+ * a member; or all that begins with p, or all there is.
+ */
+void ngx_http_pdns_bound(ngx_http_pdns_level_t *level, ngx_uint_t high,
+    u_char mark, u_char *p, size_t len);
+void ngx_http_pdns_range(ngx_http_pdns_level_t *level, u_char *p, size_t len);
+
+
 /* What a cursor calls a key, at most PDNS_NAME_TEXT bytes. */
 size_t ngx_http_pdns_leaf_id(ngx_http_pdns_ctx_t *ctx,
     ngx_http_pdns_leaf_t *leaf, u_char *id);
@@ -338,6 +358,17 @@ void ngx_http_pdns_read(ngx_http_pdns_ctx_t *ctx);
 
 /* Asks for what is not known of the rows; NGX_DONE: all is known. */
 ngx_int_t ngx_http_pdns_detail(ngx_http_pdns_ctx_t *ctx);
+
+/* Reading itself (ngx_http_pdns_read.c, ngx_http_pdns_large.c). */
+int64_t ngx_http_pdns_score(redisReply *reply);
+void ngx_http_pdns_read_reply(void *data, ngx_uint_t i,
+    redisReply *reply);
+ngx_int_t ngx_http_pdns_read_rows(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_leaf_t *leaf, ngx_array_t *items);
+ngx_int_t ngx_http_pdns_read_start(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_leaf_t *leaf, pdns_cursor_t *from);
+void ngx_http_pdns_read_large(ngx_http_pdns_ctx_t *ctx);
+
 
 /* The key of a leaf. */
 void ngx_http_pdns_leaf_key(pdns_key_t *key, ngx_http_pdns_leaf_t *leaf);
@@ -372,6 +403,16 @@ ngx_int_t ngx_http_pdns_info(ngx_http_request_t *r);
 
 /* The route of a request and what it asks for; the content handler. */
 ngx_int_t ngx_http_pdns_handler(ngx_http_request_t *r);
+
+/*
+ * What the arguments ask for (ngx_http_pdns_args.c): NGX_DECLINED, or what the
+ * handler is to return; and a value without its "%xx".
+ */
+ngx_int_t ngx_http_pdns_unescape(ngx_http_request_t *r,
+    ngx_str_t *value);
+ngx_int_t ngx_http_pdns_args(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx);
+
 
 /* A lookup for each line of the body, as ctx has it. */
 ngx_int_t ngx_http_pdns_bulk(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx);

@@ -14,22 +14,11 @@
 
 #define NGX_HTTP_PDNS_PARTS  8         /* of a path, behind the location */
 
-#define NGX_HTTP_PDNS_MAX    1000000   /* records of one DNSDB answer */
-
 
 typedef struct {
     ngx_str_t                  part[NGX_HTTP_PDNS_PARTS];   /* not unescaped */
     ngx_uint_t                 n;
 } ngx_http_pdns_path_t;
-
-
-typedef struct {
-    ngx_str_t                  name;
-    ngx_int_t                (*set)(ngx_http_request_t *r,
-                                    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value,
-                                    ngx_uint_t data);
-    ngx_uint_t                 data;
-} ngx_http_pdns_arg_t;
 
 
 static void ngx_http_pdns_path(ngx_http_request_t *r,
@@ -47,70 +36,6 @@ static const char *ngx_http_pdns_raw(ngx_http_pdns_ctx_t *ctx,
 static ngx_http_pdns_ctx_t *ngx_http_pdns_create(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pdns_origin(ngx_http_request_t *r,
     ngx_http_pdns_ctx_t *ctx);
-static ngx_int_t ngx_http_pdns_args(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_arg_t *args);
-static ngx_int_t ngx_http_pdns_headers(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx);
-static ngx_int_t ngx_http_pdns_unescape(ngx_http_request_t *r,
-    ngx_str_t *value);
-static ngx_int_t ngx_http_pdns_arg_types(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
-static ngx_int_t ngx_http_pdns_arg_limit(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
-static ngx_int_t ngx_http_pdns_arg_number(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
-static ngx_int_t ngx_http_pdns_arg_cursor(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
-static ngx_int_t ngx_http_pdns_arg_time(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
-static ngx_int_t ngx_http_pdns_arg_flag(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
-static ngx_int_t ngx_http_pdns_arg_rdata(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
-static ngx_int_t ngx_http_pdns_arg_sort(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
-static ngx_int_t ngx_http_pdns_arg_expand(ngx_http_request_t *r,
-    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
-
-
-static ngx_http_pdns_arg_t  ngx_http_pdns_cof_args[] = {
-    { ngx_string("rrtype"), ngx_http_pdns_arg_types, 0 },
-    { ngx_string("limit"), ngx_http_pdns_arg_limit, 0 },
-    { ngx_string("cursor"), ngx_http_pdns_arg_cursor, 0 },
-    { ngx_string("time_first_after"), ngx_http_pdns_arg_time,
-      offsetof(pdns_filter_t, first_after) },
-    { ngx_string("time_first_before"), ngx_http_pdns_arg_time,
-      offsetof(pdns_filter_t, first_before) },
-    { ngx_string("time_last_after"), ngx_http_pdns_arg_time,
-      offsetof(pdns_filter_t, last_after) },
-    { ngx_string("time_last_before"), ngx_http_pdns_arg_time,
-      offsetof(pdns_filter_t, last_before) },
-    { ngx_string("sort"), ngx_http_pdns_arg_sort, 0 },
-    { ngx_string("expand"), ngx_http_pdns_arg_expand, 0 },
-    { ngx_string("rdata"), ngx_http_pdns_arg_rdata, 0 },
-    { ngx_string("rfc3339"), ngx_http_pdns_arg_flag, PDNS_COF_RFC3339 },
-    { ngx_string("ms"), ngx_http_pdns_arg_flag, PDNS_COF_MS },
-    { ngx_null_string, NULL, 0 }
-};
-
-
-static ngx_http_pdns_arg_t  ngx_http_pdns_dnsdb_args[] = {
-    { ngx_string("limit"), ngx_http_pdns_arg_limit, 1 },
-    { ngx_string("offset"), ngx_http_pdns_arg_number,
-      offsetof(ngx_http_pdns_ctx_t, offset) },
-    { ngx_string("max_count"), ngx_http_pdns_arg_number,
-      offsetof(ngx_http_pdns_ctx_t, max_count) },
-    { ngx_string("time_first_after"), ngx_http_pdns_arg_time,
-      offsetof(pdns_filter_t, first_after) },
-    { ngx_string("time_first_before"), ngx_http_pdns_arg_time,
-      offsetof(pdns_filter_t, first_before) },
-    { ngx_string("time_last_after"), ngx_http_pdns_arg_time,
-      offsetof(pdns_filter_t, last_after) },
-    { ngx_string("time_last_before"), ngx_http_pdns_arg_time,
-      offsetof(pdns_filter_t, last_before) },
-    { ngx_string("humantime"), ngx_http_pdns_arg_flag, PDNS_COF_HUMAN },
-    { ngx_null_string, NULL, 0 }
-};
 
 
 static ngx_uint_t
@@ -195,7 +120,8 @@ ngx_http_pdns_handler(ngx_http_request_t *r)
             return ngx_http_pdns_text(r, NGX_HTTP_OK, &type, &rate);
         }
 
-        if (ngx_http_pdns_is(&path, i, "lookup") || ngx_http_pdns_is(&path, i, "summarize"))
+        if (ngx_http_pdns_is(&path, i, "lookup")
+            || ngx_http_pdns_is(&path, i, "summarize"))
         {
             return ngx_http_pdns_dnsdb(r, &path, i, NGX_HTTP_PDNS_SAF);
         }
@@ -289,7 +215,7 @@ ngx_http_pdns_many(ngx_http_request_t *r)
 
     ctx->form = NGX_HTTP_PDNS_BULK;
 
-    rc = ngx_http_pdns_args(r, ctx, ngx_http_pdns_cof_args);
+    rc = ngx_http_pdns_args(r, ctx);
 
     if (rc != NGX_DECLINED) {
         return rc;
@@ -457,7 +383,7 @@ ngx_http_pdns_query(ngx_http_request_t *r, ngx_http_pdns_path_t *path,
         return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "value", wrong);
     }
 
-    rc = ngx_http_pdns_args(r, ctx, ngx_http_pdns_cof_args);
+    rc = ngx_http_pdns_args(r, ctx);
 
     if (rc != NGX_DECLINED) {
         return rc;
@@ -537,7 +463,7 @@ ngx_http_pdns_dnsdb(ngx_http_request_t *r, ngx_http_pdns_path_t *path,
                                             &name);
     }
 
-    rc = ngx_http_pdns_args(r, ctx, ngx_http_pdns_dnsdb_args);
+    rc = ngx_http_pdns_args(r, ctx);
 
     if (rc != NGX_DECLINED) {
         return rc;
@@ -555,7 +481,8 @@ ngx_http_pdns_dnsdb_value(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
     ngx_uint_t   rdata, ip;
 
     if (path->n < at + 3
-        || (!ngx_http_pdns_is(path, at, "rrset") && !ngx_http_pdns_is(path, at, "rdata")))
+        || (!ngx_http_pdns_is(path, at, "rrset")
+            && !ngx_http_pdns_is(path, at, "rdata")))
     {
         return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "path",
                                    "rrset or rdata, a kind and a value are "
@@ -647,7 +574,7 @@ ngx_http_pdns_raw(ngx_http_pdns_ctx_t *ctx, ngx_uint_t rdata)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_pdns_unescape(ngx_http_request_t *r, ngx_str_t *value)
 {
     u_char  *dst, *src;
@@ -662,318 +589,6 @@ ngx_http_pdns_unescape(ngx_http_request_t *r, ngx_str_t *value)
     value->data = dst;
     ngx_unescape_uri(&dst, &src, value->len, 0);
     value->len = dst - value->data;
-
-    return NGX_OK;
-}
-
-
-/*
- * Arguments that are not known are left alone, as other services do.  Headers
- * come first, so that an argument overrides its header.  NGX_DECLINED: all is
- * well; else what the handler is to return, an error was sent.
- */
-
-static ngx_int_t
-ngx_http_pdns_args(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
-    ngx_http_pdns_arg_t *args)
-{
-    ngx_int_t   rc;
-    ngx_str_t   value;
-    u_char      text[64];
-
-    if (ctx->form == NGX_HTTP_PDNS_COF) {
-        rc = ngx_http_pdns_headers(r, ctx);
-
-        if (rc != NGX_DECLINED) {
-            return rc;
-        }
-    }
-
-    for ( /* void */ ; args->set != NULL; args++) {
-
-        if (ngx_http_arg(r, args->name.data, args->name.len, &value)
-            != NGX_OK)
-        {
-            continue;
-        }
-
-        if (ngx_http_pdns_unescape(r, &value) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        if (args->set(r, ctx, &value, args->data) != NGX_OK) {
-            ngx_sprintf(text, "the argument %V is not valid%Z", &args->name);
-
-            return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "argument",
-                                       (char *) text);
-        }
-    }
-
-    if (ctx->expand && (ctx->form != NGX_HTTP_PDNS_COF || ctx->from != NULL
-                        || ctx->kept.len != 0))
-    {
-        return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "argument",
-                                   "an expanded answer has no pages");
-    }
-
-    return NGX_DECLINED;
-}
-
-
-static ngx_int_t
-ngx_http_pdns_headers(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx)
-{
-    ngx_int_t         rc;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    part = &r->headers_in.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return NGX_DECLINED;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len < sizeof("dribble-") - 1
-            || ngx_strncasecmp(h[i].key.data, (u_char *) "dribble-", 8) != 0)
-        {
-            continue;
-        }
-
-        rc = NGX_OK;
-
-#define ngx_http_pdns_dribble(text)                                           \
-    (h[i].key.len == sizeof(text) - 1                                         \
-     && ngx_strncasecmp(h[i].key.data, (u_char *) text, sizeof(text) - 1)     \
-        == 0)
-
-        if (ngx_http_pdns_dribble("dribble-paginate-count")) {
-            ctx->paged = 1;
-            rc = ngx_http_pdns_arg_limit(r, ctx, &h[i].value, 0);
-
-        } else if (ngx_http_pdns_dribble("dribble-paginate-cursor")) {
-            rc = ngx_http_pdns_arg_cursor(r, ctx, &h[i].value, 0);
-
-        } else if (ngx_http_pdns_dribble("dribble-filter-rrtype")) {
-            rc = ngx_http_pdns_arg_types(r, ctx, &h[i].value, 0);
-        }
-
-        if (rc != NGX_OK) {
-            return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "header",
-                                       "a dribble header is not valid");
-        }
-    }
-}
-
-
-static ngx_int_t
-ngx_http_pdns_arg_types(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
-    ngx_str_t *value, ngx_uint_t data)
-{
-    return (pdns_filter_types(&ctx->filter, (char *) value->data, value->len,
-                              0)
-            == 0)
-           ? NGX_OK : NGX_ERROR;
-}
-
-
-/* dnsdb: 0 is as much as there may be */
-
-static ngx_int_t
-ngx_http_pdns_arg_limit(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
-    ngx_str_t *value, ngx_uint_t dnsdb)
-{
-    ngx_int_t  n;
-
-    n = ngx_atoi(value->data, value->len);
-
-    if (n == NGX_ERROR || (n == 0 && !dnsdb)) {
-        return NGX_ERROR;
-    }
-
-    if (dnsdb) {
-        ctx->limit = (n == 0 || n > NGX_HTTP_PDNS_MAX) ? NGX_HTTP_PDNS_MAX : n;
-
-    } else {
-        ctx->limit = ngx_min((ngx_uint_t) n, ctx->conf->limit);
-    }
-
-    ctx->capped = 0;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_pdns_arg_number(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
-    ngx_str_t *value, ngx_uint_t data)
-{
-    ngx_int_t  n;
-
-    n = ngx_atoi(value->data, value->len);
-
-    if (n == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    *(uint64_t *) ((u_char *) ctx + data) = n;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_pdns_arg_cursor(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
-    ngx_str_t *value, ngx_uint_t data)
-{
-    off_t           n;
-    pdns_cursor_t  *from;
-
-    from = ngx_palloc(r->pool, sizeof(pdns_cursor_t));
-    if (from == NULL) {
-        return NGX_ERROR;
-    }
-
-    ctx->kept.len = 0;
-
-    n = ngx_atoof(value->data, value->len);
-
-    if (n == NGX_ERROR) {
-
-        if (pdns_cursor_parse(from, (char *) value->data, value->len) != 0) {
-            return NGX_ERROR;
-        }
-
-        ctx->from = from;
-        return NGX_OK;
-    }
-
-    if ((uint64_t) n >= PDNS_CURSOR_KEPT) {
-        ctx->kept = *value;
-        return NGX_OK;
-    }
-
-    if (pdns_cursor_numbered(from, (uint64_t) n) != 0) {
-        return NGX_ERROR;
-    }
-
-    ctx->from = from;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_pdns_arg_time(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
-    ngx_str_t *value, ngx_uint_t data)
-{
-    return (pdns_filter_time((uint64_t *) ((u_char *) &ctx->filter + data),
-                             (char *) value->data, value->len,
-                             (uint64_t) ngx_time())
-            == 0)
-           ? NGX_OK : NGX_ERROR;
-}
-
-
-static ngx_int_t
-ngx_http_pdns_truth(ngx_str_t *value)
-{
-    if (value->len != 1) {
-        return NGX_ERROR;
-    }
-
-    switch (value->data[0]) {
-
-    case '1':
-    case 't':
-    case 'T':
-        return 1;
-
-    case '0':
-    case 'f':
-    case 'F':
-        return 0;
-
-    default:
-        return NGX_ERROR;
-    }
-}
-
-
-static ngx_int_t
-ngx_http_pdns_arg_flag(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
-    ngx_str_t *value, ngx_uint_t data)
-{
-    ngx_int_t  on;
-
-    on = ngx_http_pdns_truth(value);
-
-    if (on == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    if (on) {
-        ctx->flags |= data;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_pdns_arg_rdata(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
-    ngx_str_t *value, ngx_uint_t data)
-{
-    if (value->len == 5 && ngx_memcmp(value->data, "array", 5) == 0) {
-        ctx->flags |= PDNS_COF_ARRAY;
-        return NGX_OK;
-    }
-
-    return (value->len == 6 && ngx_memcmp(value->data, "string", 6) == 0)
-           ? NGX_OK : NGX_ERROR;
-}
-
-
-/* There is one order, which may be asked for. */
-
-static ngx_int_t
-ngx_http_pdns_arg_sort(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
-    ngx_str_t *value, ngx_uint_t data)
-{
-    return (value->len == 9 && ngx_memcmp(value->data, "time_last", 9) == 0)
-           ? NGX_OK : NGX_ERROR;
-}
-
-
-static ngx_int_t
-ngx_http_pdns_arg_expand(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
-    ngx_str_t *value, ngx_uint_t data)
-{
-    ngx_int_t  on;
-
-    on = ngx_http_pdns_truth(value);
-
-    if (on == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    /* names have nothing to expand; of many keys it would be too much */
-
-    ctx->expand = on
-                  && (ctx->value.find == PDNS_FIND_TARGET
-                      || (ctx->value.find == PDNS_FIND_ADDR
-                          && ngx_memcmp(ctx->value.low, ctx->value.high,
-                                        ctx->value.alen)
-                             == 0));
 
     return NGX_OK;
 }

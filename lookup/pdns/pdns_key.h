@@ -10,8 +10,8 @@
  *                        if there is an E: key
  *   E:{com.example}www   what came in besides, see pdns_extra_*
  *   X:{com.example}www   error answers: the rcode, its last time
- *   R:{...}              of data: type + name (+ 0 + type + data, if the key is
- *                        only a name in it), the record's last time
+ *   R:{...}              of data: type + name (+ 0 + type + data, where the
+ *                        key is only a name in it), the record's last time
  *   D:{#abcd}digest      the text of long data
  *   W:{com.example}      labels of the names below, reversed; score 0
  *   T:com, U:com:ex      tags below a top-level domain: the first two

@@ -89,7 +89,7 @@ pdns_value_pton(uint8_t addr[16], const char *p, size_t len)
 }
 
 
-/* 0: one or more addresses; 1: it begins like some; -1: it is something else */
+/* 0: one or more addresses; 1: it only begins like some; -1: neither */
 
 static int
 pdns_value_addr(pdns_value_t *v, const char *p, size_t len)

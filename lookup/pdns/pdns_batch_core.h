@@ -1,0 +1,125 @@
+
+/*
+ * Inside a batch: pdns_batch.c collects records, pdns_batch_write.c makes
+ * commands of them.
+ */
+
+
+#ifndef _PDNS_BATCH_CORE_H_INCLUDED_
+#define _PDNS_BATCH_CORE_H_INCLUDED_
+
+
+#include "pdns_batch.h"
+#include "pdns_extra.h"
+
+
+#pragma GCC visibility push(hidden)
+
+
+typedef struct pdns_node_s    pdns_node_t;
+typedef struct pdns_entry_s   pdns_entry_t;
+typedef struct pdns_chunk_s   pdns_chunk_t;
+
+
+struct pdns_chunk_s {
+    pdns_chunk_t   *next;
+    size_t          used;
+    size_t          size;
+    uint8_t         data[];
+};
+
+
+/* all that a table holds begins so */
+
+typedef struct pdns_link_s {
+    struct pdns_link_s  *next;         /* in its place of the table */
+    uint64_t             hash;
+} pdns_link_t;
+
+
+typedef struct {
+    pdns_link_t   **places;
+    size_t          size;
+    size_t          used;
+} pdns_table_t;
+
+
+/* A name, or data that R: is about: something with a key of its own. */
+
+struct pdns_node_s {
+    pdns_link_t     link;
+    pdns_node_t    *all;               /* the next one of its kind */
+    pdns_entry_t   *first;
+    pdns_entry_t  **last;
+    unsigned        extra:1;           /* E: is written, too */
+    unsigned        sent:1;            /* its indexes are on the way */
+    uint64_t        index;             /* hash of what is indexed */
+    uint8_t         alen;              /* the address behind the key */
+    uint8_t         wlen;              /* the name behind the key */
+    uint16_t        len;
+    uint8_t         data[];            /* name: the wire form; else the key */
+};
+
+
+/* a bailiwick, sensor or origin of a record */
+
+typedef struct pdns_more_s {
+    struct pdns_more_s  *next;
+    uint64_t             last;
+    size_t               len;
+    char                 kind;
+    char                 text[];
+} pdns_more_t;
+
+
+struct pdns_entry_s {
+    pdns_link_t     link;
+    pdns_node_t    *name;
+    pdns_node_t    *target;
+    pdns_entry_t   *next_of_name;
+    pdns_entry_t   *next_of_target;
+    uint64_t        first;
+    uint64_t        last;
+    uint64_t        count;
+    uint64_t        zone_first;
+    uint64_t        zone_last;
+    pdns_str_t      text;              /* of data kept by its digest */
+    pdns_more_t    *extra;
+    uint16_t        nextra;
+    const uint8_t  *rmember;
+    uint16_t        rlen;
+    uint8_t         mlen;
+    uint8_t         member[];
+};
+
+
+/* what a reply is about */
+
+typedef enum {
+    PDNS_REPLY_OTHER = 0,
+    PDNS_REPLY_NAME,                   /* N: members that were new */
+    PDNS_REPLY_BELOW                   /* W: a new name */
+} pdns_about_t;
+
+
+struct pdns_batch_s {
+    uint64_t        seed[2];
+    int             right;
+    int             again;             /* only what was lost */
+    pdns_chunk_t   *chunks;
+    size_t          held;
+    pdns_table_t    names;
+    pdns_table_t    targets;
+    pdns_table_t    entries;
+    pdns_node_t    *first_name;
+    pdns_node_t    *first_target;
+    uint8_t        *expect;            /* pdns_about_t of each command */
+    size_t          nexpect;
+    size_t          expect_size;
+    pdns_added_t    added;
+};
+
+
+#pragma GCC visibility pop
+
+#endif /* _PDNS_BATCH_CORE_H_INCLUDED_ */
