@@ -202,28 +202,35 @@ $(foreach source,$(TOOLS:.c=),$(eval $(call tool,$(source))))
 
 $(B)/t/d4load $(B)/t/d4ping: $(call objects,$(wildcard t/bench/lib/*.c))
 
-build/t/fuzz/%: t/fuzz/%.c $(PROTOCOL) $(PDNS) $(HEADERS) \
-                $(wildcard t/unit/*.h) Makefile
-	@mkdir -p $(@D)
-	@echo "  clang $@"
-	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=undefined -Wall -Wextra -Werror \
-	    -I. -Ingx_d4_module -Ingx_d4_module/protocol \
-	    -Ingx_d4_module/storage -Ingx_d4_module/api -Ilookup/pdns \
-	    -o $@ $< $(PROTOCOL) \
-	    $(if $(findstring pdns,$@),$(PDNS)) -lcrypto -ljansson -lz \
-	    -lcrypt
+# What fuzzers look into is compiled once, for all of them.
 
-build/t/fuzz/fuzz_pdns_sensor: t/fuzz/fuzz_pdns_sensor.c $(PDNS_SENSOR) \
-        $(wildcard sensor/pdns/*.h) Makefile
+FUZZ_FLAGS   = -std=gnu11 -g -O1 -fno-sanitize-recover=undefined \
+               -Wall -Wextra -Werror -I. -Ingx_d4_module \
+               -Ingx_d4_module/protocol -Ingx_d4_module/storage \
+               -Ingx_d4_module/api -Ilookup/pdns -Isensor
+FUZZED       = $(filter-out %/d4_pdns.c %/pds_capture.c, \
+                 $(PROTOCOL) $(PDNS) \
+                 $(if $(have_pdns_sensor),$(PDNS_SENSOR)))
+fuzz_objects = $(patsubst %.c,build/f/%.o,$(1))
+
+build/f/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  clang $@"
-	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=undefined -Wall -Wextra -Werror -o $@ $< \
-	    $(filter-out %/d4_pdns.c %/pds_capture.c,$(PDNS_SENSOR)) -lldns -lfstrm
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined \
+	    -MMD -MP -c -o $@ $<
+
+build/f/libfuzzed.a: $(call fuzz_objects,$(FUZZED))
+	$(Q)rm -f $@ && $(AR) rc $@ $^
+
+build/t/fuzz/%: build/f/t/fuzz/%.o build/f/libfuzzed.a
+	@mkdir -p $(@D)
+	@echo "  ld $@"
+	$(Q)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -lcrypto \
+	    -ljansson -lz -lcrypt \
+	    $(if $(findstring sensor,$@),-lldns -lfstrm)
 
 .SECONDARY:
--include $(shell find $(B)/c -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/c build/f -name '*.d' 2>/dev/null)
 
 
 # Installation
@@ -270,10 +277,10 @@ stop:
 test:
 	@conf/deps.sh $(BUILD_PACKAGES) $(SENSOR_PACKAGES) $(RUN_PACKAGES) \
 	    $(TEST_PACKAGES)
-	@$(MAKE) --no-print-directory modules test-modules client sensors unit \
-	    tools fuzz
-	@$(MAKE) --no-print-directory SANITIZE=1 modules test-modules client \
-	    sensors unit
+	@$(MAKE) --no-print-directory modules test-modules
+	@$(MAKE) --no-print-directory $(JOBS) client sensors unit tools fuzz
+	@$(MAKE) --no-print-directory SANITIZE=1 modules test-modules
+	@$(MAKE) --no-print-directory SANITIZE=1 $(JOBS) client sensors unit
 	@LONG=$(LONG) t/run.sh
 
 bench:
