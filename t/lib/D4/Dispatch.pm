@@ -449,6 +449,9 @@ sub audit_numbered {
 sub _place_headless {
     my ($text, $have, @parts) = @_;
 
+    # one may begin like another: the longer ones fit in fewer places
+    @parts = sort { length $b->[1] <=> length $a->[1] } @parts;
+
     my $free = sub {
         my ($at, $len) = @_;
         return !grep { $at < $_->[1] && $at + $len > $_->[0] } @$have;
