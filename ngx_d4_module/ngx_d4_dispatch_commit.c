@@ -359,8 +359,7 @@ void
 ngx_d4_dispatch_commit(ngx_d4_dispatch_t *d)
 {
     if (!d->sealed && ngx_d4_dispatch_seal(d) != 0) {
-        d4_words_free(&d->commit);
-        ngx_d4_dispatch_later(d);
+        ngx_d4_dispatch_restart(d);        /* elements may be gone with it */
         return;
     }
 
@@ -442,7 +441,6 @@ ngx_d4_dispatch_seal(ngx_d4_dispatch_t *d)
           | ngx_d4_targets_words(&d->targets, w, d->nlines);
 
     if (rc != 0) {
-        d->seq--;
         return -1;
     }
 
