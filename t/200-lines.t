@@ -9,6 +9,7 @@ use lib "$FindBin::Bin/lib";
 
 use D4::Consumer;
 use D4::Dispatch;
+use D4::Source;
 use D4::Test;
 use POSIX ();
 use Test::More;

@@ -9,6 +9,7 @@ use lib "$FindBin::Bin/lib";
 
 use D4::Consumer;
 use D4::Dispatch;
+use D4::Source;
 use D4::Proc;
 use D4::Test;
 use Digest::SHA qw(sha1_hex sha256_hex);

@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib";
 
 use D4::Consumer;
 use D4::Dispatch;
+use D4::Source;
 use D4::Test;
 use Test::More;
 

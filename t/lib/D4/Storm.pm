@@ -7,9 +7,11 @@ package D4::Storm;
 use strict;
 use warnings;
 
+use D4::Audit;
 use D4::Consumer;
 use D4::Dispatch;
 use D4::Proc;
+use D4::Source;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
