@@ -351,6 +351,9 @@ ngx_int_t ngx_d4_dispatch_feed(ngx_d4_dispatch_t *d, d4_batch_t *batch);
 /* Without memory for something: begins again from the cursor. */
 void ngx_d4_dispatch_restart(ngx_d4_dispatch_t *d);
 
+/* 1 while it reads a session back from its stream. */
+ngx_uint_t ngx_d4_dispatch_reads(ngx_d4_dispatch_t *d);
+
 /* Bytes and frames of a session that wait to be dispatched. */
 size_t ngx_d4_dispatch_held(ngx_d4_dispatch_t *d, uint64_t *frames);
 

@@ -136,7 +136,7 @@ ngx_d4_dispatch_feed(ngx_d4_dispatch_t *d, d4_batch_t *batch)
 {
     /* what is being read back will be found in the stream */
 
-    if (d->reading || d->rejected || d->restart) {
+    if (d->rejected || ngx_d4_dispatch_reads(d)) {
         d->missed = 1;
         d4_batch_clear(batch);
         return NGX_OK;
@@ -149,6 +149,13 @@ ngx_d4_dispatch_feed(ngx_d4_dispatch_t *d, d4_batch_t *batch)
     ngx_d4_dispatch_post(d);
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_d4_dispatch_reads(ngx_d4_dispatch_t *d)
+{
+    return d->reading || d->restart;
 }
 
 

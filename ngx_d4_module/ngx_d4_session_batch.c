@@ -243,11 +243,7 @@ ngx_d4_session_outcome(ngx_d4_session_t *s, redisReply *reply)
         ngx_d4_redis_writes(ngx_d4_worker.streams, NULL);
         s->retry = 0;
 
-        /* the dispatcher here counts what it has not read itself */
-
-        if (ngx_d4_reply_is(last, REDIS_REPLY_INTEGER)
-            && !ngx_d4_worker.conf->dispatch)
-        {
+        if (ngx_d4_reply_is(last, REDIS_REPLY_INTEGER)) {
             s->backlog = last->integer;
         }
 
@@ -353,6 +349,12 @@ ngx_d4_session_dispatch(ngx_d4_session_t *s)
 
     if (ngx_d4_dispatch_feed(s->dispatch, &s->inflight) != NGX_OK) {
         ngx_d4_dispatch_restart(s->dispatch);
+    }
+
+    /* what it has not dealt with it counts itself, unless it reads it back */
+
+    if (!ngx_d4_dispatch_reads(s->dispatch)) {
+        s->backlog = 0;
     }
 }
 
@@ -510,6 +512,12 @@ ngx_d4_session_count(ngx_d4_session_t *s)
 {
     u_char      key[NGX_D4_STREAM_KEY];
     ngx_str_t   argv[2];
+
+    if (s->dispatch && !ngx_d4_dispatch_reads(s->dispatch)) {
+        s->backlog = 0;
+        ngx_d4_session_resume(s);
+        return;
+    }
 
     if (s->counting || s->sending
         || (ngx_msec_int_t) (ngx_current_msec - s->backlog_at) < 0)
