@@ -387,6 +387,14 @@ void ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
 
 void ngx_d4_closing_tick(void);
 
+/* 1 when the file is being closed by this worker. */
+ngx_uint_t ngx_d4_closing_known(const char *file);
+
+/* ngx_d4_closing_list.c: files on the list that nobody closes */
+
+void ngx_d4_closing_list_init(void);
+void ngx_d4_closing_list_tick(void);
+
 /* Files of this worker that are not closed yet. */
 ngx_uint_t ngx_d4_closing_pending(void);
 
