@@ -103,8 +103,10 @@ my @bystanders = live();
     for (@s) {
         my $ttl = $streams->cmd('TTL', "temp_blacklist_uuid:$_->{uuid}");
         ok($ttl > 20 && $ttl <= 30, "banned for $ttl s");
-        like($metadata->cmd('HGET', "metadata_uuid:$_->{uuid}", 'Error')
-             // '', qr/^Error: /, 'Error');
+        ok(poll_until(2, sub {
+            ($metadata->cmd('HGET', "metadata_uuid:$_->{uuid}", 'Error')
+             // '') =~ /^Error: /
+        }), 'Error');
     }
 
     ok(poll_until(3, sub {
