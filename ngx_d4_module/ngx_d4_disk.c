@@ -34,6 +34,7 @@ typedef struct {                       /* for a thread, and back */
     ngx_uint_t               create;
     ngx_uint_t               sync;
     uint64_t                 min_free;
+    ngx_uint_t               open_files;
 
     const char              *meta;     /* the object of type 2, to be kept */
     const char              *hex;
@@ -59,7 +60,7 @@ static d4_store_t    ngx_d4_store;
 static ngx_uint_t    ngx_d4_store_ready;
 static ngx_msec_t    ngx_d4_store_tried;
 static ngx_queue_t   ngx_d4_open_files;
-static ngx_uint_t    ngx_d4_open_n;
+static ngx_atomic_t  ngx_d4_open_n;            /* threads open, too */
 
 static ngx_uint_t    ngx_d4_disk_bad;      /* a write failed, and is said to */
 static ngx_uint_t    ngx_d4_disk_worked;   /* one succeeded since then */
@@ -184,6 +185,7 @@ ngx_d4_disk_write(ngx_d4_dispatch_t *d)
     k->create = d->create;
     k->sync = conf->data_sync;
     k->min_free = (uint64_t) conf->data_min_free;
+    k->open_files = (ngx_uint_t) conf->open_files;
 
     if (d->file) {
         ngx_memcpy(k->file, d->file, ngx_strlen(d->file) + 1);
@@ -209,6 +211,7 @@ ngx_d4_disk_write(ngx_d4_dispatch_t *d)
         return NGX_ERROR;
     }
 
+    d->writing = 1;
     d->refs++;
 
     return NGX_OK;
@@ -275,9 +278,12 @@ static d4_store_rc_t
 ngx_d4_disk_file(ngx_d4_disk_t *k)
 {
     uint64_t       size;
+    ngx_uint_t     opened;
     d4_store_rc_t  rc;
 
-    if (k->fd == -1) {
+    opened = (k->fd == -1);
+
+    if (opened) {
 
         if (k->create) {
             rc = d4_store_create(&ngx_d4_store, k->file, &k->fd);
@@ -294,6 +300,10 @@ ngx_d4_disk_file(ngx_d4_disk_t *k)
             }
         }
 
+        if (k->fd != -1) {
+            (void) ngx_atomic_fetch_add(&ngx_d4_open_n, 1);
+        }
+
         if (rc != D4_STORE_OK) {
             return rc;
         }
@@ -305,6 +315,14 @@ ngx_d4_disk_file(ngx_d4_disk_t *k)
 
     if (rc == D4_STORE_OK && k->sync) {
         rc = d4_store_sync(k->fd);
+    }
+
+    /* too many: the next write opens it again */
+
+    if (rc == D4_STORE_OK && opened && ngx_d4_open_n > k->open_files) {
+        rc = d4_store_file_close(k->fd);
+        k->fd = -1;
+        (void) ngx_atomic_fetch_add(&ngx_d4_open_n, -1);
     }
 
     return rc;
@@ -399,8 +417,11 @@ ngx_d4_disk_done(ngx_event_t *ev)
     k = task->ctx;
     d = k->dispatch;
 
+    d->writing = 0;
+
     if (d->dead && k->fd != -1 && d->fd == NGX_INVALID_FILE) {
         (void) d4_store_file_close(k->fd);
+        (void) ngx_atomic_fetch_add(&ngx_d4_open_n, -1);
     }
 
     if (ngx_d4_dispatch_unref(d)) {
@@ -546,7 +567,6 @@ ngx_d4_disk_keep(ngx_d4_dispatch_t *d, int fd)
     d->fd = fd;
 
     ngx_queue_insert_tail(&ngx_d4_open_files, &d->fd_queue);
-    ngx_d4_open_n++;
 
     for (q = ngx_queue_head(&ngx_d4_open_files);
          ngx_d4_open_n > (ngx_uint_t) ngx_d4_worker.conf->open_files
@@ -558,7 +578,7 @@ ngx_d4_disk_keep(ngx_d4_dispatch_t *d, int fd)
 
         /* not under a thread */
 
-        if (other != d && other->refs == (ngx_uint_t) other->posted) {
+        if (other != d && !other->writing) {
             ngx_d4_disk_close(other);
         }
     }
@@ -579,7 +599,7 @@ ngx_d4_disk_close(ngx_d4_dispatch_t *d)
     }
 
     ngx_queue_remove(&d->fd_queue);
-    ngx_d4_open_n--;
+    (void) ngx_atomic_fetch_add(&ngx_d4_open_n, -1);
 
     d->fd = NGX_INVALID_FILE;
 }

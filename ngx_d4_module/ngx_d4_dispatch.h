@@ -165,6 +165,7 @@ struct ngx_d4_dispatch_s {
 
     unsigned                 step:1;       /* there is one */
     unsigned                 sealed:1;     /* commit is what is sent */
+    unsigned                 writing:1;    /* a thread is at its file */
     unsigned                 written:1;    /* its file part is on disk */
     unsigned                 create:1;     /* the file does not exist yet */
     unsigned                 rotate:1;     /* the file closes with it */
