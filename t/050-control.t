@@ -28,7 +28,7 @@ sub live {
 
     my (@s, %workers);
 
-    while (@s < 2 || keys %workers < 2 && @s < 12) {
+    while (@s < 2 || keys %workers < 2 && @s < 60) {
         my $s = $t->sensor(%o);
 
         $s->send('live');
