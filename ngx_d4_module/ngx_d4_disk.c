@@ -17,6 +17,7 @@
 
 
 #define NGX_D4_DISK_IOV    64
+#define NGX_D4_DISK_SPARE  4               /* files beyond open_files */
 #define NGX_D4_DISK_OPEN   1000            /* ms between tries */
 #define NGX_D4_DISK_NAMES  1000            /* tried for an object */
 #define NGX_D4_DISK_QUIET  5000            /* ms without a failure: it works */
@@ -317,9 +318,14 @@ ngx_d4_disk_file(ngx_d4_disk_t *k)
         rc = d4_store_sync(k->fd);
     }
 
-    /* too many: the next write opens it again */
+    /*
+     * Too many at once, before the worker could close others: the next write
+     * opens it again.
+     */
 
-    if (rc == D4_STORE_OK && opened && ngx_d4_open_n > k->open_files) {
+    if (rc == D4_STORE_OK && opened
+        && ngx_d4_open_n > k->open_files + NGX_D4_DISK_SPARE)
+    {
         rc = d4_store_file_close(k->fd);
         k->fd = -1;
         (void) ngx_atomic_fetch_add(&ngx_d4_open_n, -1);

@@ -344,7 +344,7 @@ sub audit_pcap {
     my ($t, $s, $name, %opt) = @_;
 
     my $report = $s->{report} or return fail("$name: the sensor did not end");
-    my (%seen, @bad);
+    my (%seen, @bad, @empty);
 
     my @files = _files($t, $s->{uuid}, 1);
 
@@ -353,7 +353,7 @@ sub audit_pcap {
 
         push @bad, "$file: $@" if $@;
         push @bad, "$file is not compressed" if $file !~ /\.gz$/;
-        push @bad, "$file is empty" if !$@ && !@seq;
+        push @empty, $file if !$@ && !@seq;
 
         $seen{$_}++ for @seq;
 
@@ -362,6 +362,10 @@ sub audit_pcap {
                 if $seq[$_] != $seq[$_ - 1] + 1;
         }
     }
+
+    # a session that ended before its first packet has a header all the same
+
+    push @bad, "@empty are empty" if @empty > @{ $report->{starts} };
 
     push @bad, _holes(\%seen, $report, \%opt, $s->{uuid});
 
