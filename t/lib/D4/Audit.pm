@@ -363,9 +363,16 @@ sub audit_pcap {
         }
     }
 
-    # a session that ended before its first packet has a header all the same
+    # a session that ended within its first packet has a header all the same
 
-    push @bad, "@empty are empty" if @empty > @{ $report->{starts} };
+    my @starts = (@{ $report->{starts} }, $report->{sent});
+    my $bare = grep {
+        my $i = $_;
+        !grep { $seen{$_} } $starts[$i] .. $starts[$i + 1] - 1;
+    } 0 .. $#starts - 1;
+
+    push @bad, "empty, and $bare sessions without packets: @empty"
+        if @empty > $bare;
 
     push @bad, _holes(\%seen, $report, \%opt, $s->{uuid});
 
