@@ -131,7 +131,7 @@ for (
 
     # a cluster needs a port, and has only db 0
 
-    $options->{port} = free_port(65535 - 10000) if $options->{port};
+    $options->{port} = free_port() if $options->{port};
 
     my $t = D4::Test->new(redis => $options);
 

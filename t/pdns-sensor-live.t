@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib", "$FindBin::Bin/pdns-sensor",
         "$FindBin::Bin/client";
 
 use Client ();
+use D4::Port qw(free_port);
 use D4::Proc;
 use Dns;
 use File::Temp qw(tempdir);
@@ -33,7 +34,7 @@ chmod(0755, $dir);
 
 my $root = $> == 0;
 my %zones = zones($dir);
-my $port = dns_port();
+my $port = free_port();
 my $nsd = authority($dir, $port, %zones);
 my @server = ('@127.0.0.1', '-p', $port);
 
@@ -282,7 +283,7 @@ END
     ok(poll_until(10, sub { -S $socket }), 'the socket is there');
     is((stat $socket)[2] & 0777, 0660, 'not for everybody');
 
-    my $rport = dns_port();
+    my $rport = free_port();
     my $unbound = resolver($dir, $rport, $port, $socket, keys %zones);
     my @resolver = ('@127.0.0.1', '-p', $rport);
 

@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/pdns-sensor";
 
+use D4::Port qw(free_port);
 use D4::Proc;
 use Dns;
 use File::Temp qw(tempdir);
@@ -106,7 +107,7 @@ sub tidy {
 
 SKIP: {
     my %zones = zones($dir);
-    my $dns = dns_port();
+    my $dns = free_port();
     my $nsd = authority($dir, $dns, %zones);
 
     open(my $fh, '>', "$dir/questions") or die "questions: $!";

@@ -10,11 +10,15 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use FindBin;
 use File::Temp ();
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use POSIX ();
 use Time::HiRes qw(sleep time);
+
+use lib "$FindBin::Bin/../lib";
+use D4::Port qw(free_port);
 
 our @EXPORT = qw(redis start_redis start_nginx start_sink sink_line stop
     certificate run_dir spawn children cpu machine_cpu rss until_true
@@ -124,13 +128,6 @@ sub alive {
     return 1 if waitpid($pid, POSIX::WNOHANG()) == 0;
     delete $running{$pid};
     die "did not start:\n" . read_file("$dir/$log");
-}
-
-
-sub free_port {
-    my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-        or die "no free port: $!\n";
-    return $s->sockport;
 }
 
 

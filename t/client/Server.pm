@@ -6,6 +6,7 @@ package Server;
 use strict;
 use warnings;
 
+use D4::Port qw(free_port);
 use Errno qw(EAGAIN EINTR EWOULDBLOCK);
 use IO::Select;
 use IO::Socket::IP;
@@ -26,8 +27,8 @@ sub new {
     my $listen = $opt{path}
         ? IO::Socket::UNIX->new(Local => $opt{path}, Listen => 10)
         : IO::Socket::IP->new(LocalHost => $opt{addr} // '127.0.0.1',
-                              LocalPort => $opt{port} // 0, Listen => 10,
-                              Proto => 'tcp', ReuseAddr => 1);
+                              LocalPort => $opt{port} // free_port(),
+                              Listen => 10, Proto => 'tcp', ReuseAddr => 1);
 
     die "listen: $@ $!" if !$listen;
 

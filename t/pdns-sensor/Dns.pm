@@ -8,34 +8,13 @@ use warnings;
 
 use Exporter 'import';
 use File::Copy qw(copy);
-use IO::Socket::IP;
 use POSIX ();
 use Time::HiRes qw(sleep);
 
+use D4::Port qw(free_port);
 use D4::Proc;
 
-our @EXPORT = qw(dns_port authority resolver dig answers);
-
-
-# A port that is free on both loopback addresses, for UDP and TCP.
-
-sub dns_port {
-    for (1 .. 200) {
-        my $tcp = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 1,
-                                      Proto => 'tcp') or die "port: $@";
-        my $port = $tcp->sockport;
-        my @more = map { IO::Socket::IP->new(LocalHost => $_->[0],
-                                             LocalPort => $port,
-                                             Proto => $_->[1],
-                                             $_->[1] eq 'tcp' ? (Listen => 1)
-                                                              : ()) }
-                       ['127.0.0.1', 'udp'], ['::1', 'udp'], ['::1', 'tcp'];
-
-        return $port if !grep { !defined } @more;
-    }
-
-    die 'no free port';
-}
+our @EXPORT = qw(authority resolver dig answers);
 
 
 sub program {

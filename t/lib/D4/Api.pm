@@ -11,6 +11,7 @@ package D4::Api;
 use strict;
 use warnings;
 
+use D4::Port qw(free_port);
 use D4::Test ();
 use Digest::SHA qw(sha256_hex);
 use HTTP::Tiny;
@@ -35,8 +36,8 @@ sub new {
 
     my $self = $class->SUPER::new(%opt);
 
-    $self->{http_port} //= D4::Test::free_port();
-    $self->{https_port} //= D4::Test::free_port();
+    $self->{http_port} //= free_port();
+    $self->{https_port} //= free_port();
     $self->{token} = {};
 
     return $self;

@@ -9,7 +9,6 @@ use warnings;
 use D4::Redis;
 use D4::Test;
 use HTTP::Tiny;
-use IO::Socket::INET;
 use JSON::PP ();
 use Test::More;
 

@@ -14,6 +14,7 @@ use warnings;
 
 use Cwd qw(abs_path);
 use D4::Load;
+use D4::Port qw(free_port);
 use D4::Proc;
 use D4::Redis;
 use D4::Sensor;
@@ -21,7 +22,6 @@ use Exporter ();
 use File::Basename qw(dirname);
 use File::Path qw(remove_tree);
 use File::Temp ();
-use IO::Socket::INET;
 use IO::Socket::SSL::Utils;
 use POSIX ();
 use Test::More;
@@ -44,26 +44,6 @@ my $tmp = $ENV{TMPDIR} && length $ENV{TMPDIR} < 60 ? $ENV{TMPDIR} : '/tmp';
 
 my $owner = $$;
 my @instances;
-
-
-# A port of 127.0.0.1 that nobody has.  With $max, one not above it: a Redis
-# cluster also needs the port 10000 further on.
-
-sub free_port {
-    my ($max) = @_;
-    my (@taken, $sock);
-
-    for (1 .. 1000) {
-        $sock = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
-            or die "no free port: $!";
-
-        return $sock->sockport if !$max || $sock->sockport <= $max;
-
-        push @taken, $sock;
-    }
-
-    die "no free port up to $max";
-}
 
 
 sub day { return POSIX::strftime('%Y%m%d', localtime($_[0])) }
