@@ -327,6 +327,10 @@ ngx_d4_targets_pushed(ngx_d4_targets_t *t, redisReply **e, size_t n,
             continue;
         }
 
+        if (ngx_d4_reply_int(e[i]->element[0]) == 0) {
+            continue;                      /* there was nothing to push */
+        }
+
         ngx_d4_targets_updated(target);
         ngx_d4_consume_wake(&target->list);
     }

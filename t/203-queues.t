@@ -107,6 +107,42 @@ sub has_last {
 }
 
 
+# when something was pushed last
+
+{
+    my $s = sensor_with_queue();
+    my $key = "analyzer:$s->{queue}";
+
+    $s->send(numbered(1, 1));
+    ok(has_last($s->{queue}, 1), 'an element');
+
+    my $updated = poll_until(10, sub { $metadata->cmd('HGET', $key,
+                                                      'last_updated') });
+
+    like($updated, qr/^\d+\.\d+$/, 'last_updated of its queue is written');
+    sleep(1.5);
+
+    # they go to a file and are no elements
+
+    my ($sid) = $t->sids($s->{uuid});
+    my $committed = sub { $queues->cmd('HGET', "d4:cursor:$sid", 'n') };
+    my $n = $committed->();
+
+    $s->send("\n");
+    ok(poll_until(10, sub { $committed->() > $n }), 'an empty line');
+    $s->send("\n");
+    ok(poll_until(10, sub { $committed->() > $n + 1 }), 'and another one');
+    is($metadata->cmd('HGET', $key, 'last_updated'), $updated,
+       'nothing was pushed: last_updated stays');
+    $s->send(numbered(2, 2));
+    has_last($s->{queue}, 2);
+    ok(poll_until(10, sub {
+        $metadata->cmd('HGET', $key, 'last_updated') > $updated
+    }), 'with an element it moves on');
+    $s->finish;
+}
+
+
 # by bytes
 
 {
