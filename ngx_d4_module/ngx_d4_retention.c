@@ -111,34 +111,10 @@ ngx_d4_retention_handler(void *data, ngx_log_t *log)
 }
 
 
-/*
- * A file of a session that is not compressed is still written to, or waits to
- * be; what is below datas and files is complete from the beginning.
- */
-
 static int
 ngx_d4_retention_in_use(void *data, const char *path)
 {
-    size_t              i, len, n;
-    static const char  *suffixes[] = {
-        ".cap", ".pcapng", ".ipfix", ".ndjson", ".txt"
-    };
-
-    if (strncmp(path, "datas/", 6) == 0 || strstr(path, "/files/") != NULL) {
-        return 0;
-    }
-
-    len = strlen(path);
-
-    for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        n = strlen(suffixes[i]);
-
-        if (len > n && strcmp(path + len - n, suffixes[i]) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
+    return d4_path_growing(path);
 }
 
 

@@ -15,6 +15,9 @@
 #define D4_PATH_SHA1      40
 #define D4_PATH_SHA256    64
 
+/* <uuid>/254/YYYY/MM/DD/<ext>/ is what the directory "files" is below */
+#define D4_PATH_OBJECTS   6
+
 /* "/YYYY/MM/DD", "YYYY-MM-DD-HHMMSS", "-4294967295", with their zeros */
 #define D4_PATH_DAY       12
 #define D4_PATH_TIME      18
@@ -252,6 +255,49 @@ d4_path_watched_json(char out[D4_PATH_MAX], const char *uuid,
 
     return d4_path_write(out, "%s/254%s/filewatcherjson/files/%s%s.json",
                          uuid, day, sha256, number);
+}
+
+
+int
+d4_path_growing(const char *path)
+{
+    size_t              i, len, n;
+    const char         *p;
+    static const char  *suffixes[] = {
+        ".cap", ".pcapng", ".ipfix", ".ndjson", ".txt"
+    };
+
+    if (strncmp(path, "datas/", 6) == 0) {
+        return 0;
+    }
+
+    /* an extended type may be called "files", too */
+
+    p = path;
+
+    for (i = 0; i < D4_PATH_OBJECTS && p != NULL; i++) {
+        p = strchr(p, '/');
+
+        if (p != NULL) {
+            p++;
+        }
+    }
+
+    if (p != NULL && strncmp(p, "files/", 6) == 0) {
+        return 0;
+    }
+
+    len = strlen(path);
+
+    for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        n = strlen(suffixes[i]);
+
+        if (len > n && strcmp(path + len - n, suffixes[i]) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

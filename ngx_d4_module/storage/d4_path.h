@@ -93,6 +93,13 @@ int d4_path_watched(char out[D4_PATH_MAX], const char *uuid,
 int d4_path_watched_json(char out[D4_PATH_MAX], const char *uuid,
     const struct tm *tm, const char *sha256, unsigned n);
 
+/*
+ * 1 when a path of these is of a file that a session writes to, or that waits
+ * to be compressed; 0 when it is complete: compressed, or what is below datas/
+ * and in the directory "files" of an extended type.
+ */
+int d4_path_growing(const char *path);
+
 
 #pragma GCC visibility pop
 

@@ -306,6 +306,46 @@ test_names(void **state)
 }
 
 
+/* What is still written to has the suffix of its type, and is not an object. */
+
+static void
+test_growing(void **state)
+{
+    size_t              i;
+    static const char  *growing[] = {
+        UUID "/1/2026/01/02/" UUID "-2026-01-02-030405.cap",
+        UUID "/5/2026/01/02/" UUID "-2026-01-02-030405-1.pcapng",
+        UUID "/7/2026/01/02/" UUID "-2026-01-02-030405.ipfix",
+        UUID "/6/2026/01/02/" UUID "-2026-01-02-030405.ndjson",
+        UUID "/8/2026/01/02/" UUID "-2026-01-02-030405.passivedns.txt",
+        UUID "/254/2026/01/02/name/" UUID "-2026-01-02-030405.txt",
+        UUID "/254/2026/01/02/files/" UUID "-2026-01-02-030405.txt",
+    };
+    static const char  *complete[] = {
+        UUID "/1/2026/01/02/" UUID "-2026-01-02-030405.cap.gz",
+        UUID "/254/2026/01/02/files/" UUID "-2026-01-02-030405.txt.gz",
+        UUID "/254/2026/01/02/files/" UUID "-2026-01-02-030405.json",
+        UUID "/254/2026/01/02/files/" UUID "-2026-01-02-030405.txt.beyond",
+        UUID "/254/2026/01/02/filewatcher/files/0123.txt",
+        UUID "/254/2026/01/02/files/files/0123.cap",
+        "datas/filewatcher/files/0123.txt",
+        "datas/ja3-jl/jsons/1.json",
+        ".txt",
+        "",
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(growing) / sizeof(growing[0]); i++) {
+        assert_int_equal(d4_path_growing(growing[i]), 1);
+    }
+
+    for (i = 0; i < sizeof(complete) / sizeof(complete[0]); i++) {
+        assert_int_equal(d4_path_growing(complete[i]), 0);
+    }
+}
+
+
 int
 main(void)
 {
@@ -316,6 +356,7 @@ main(void)
         cmocka_unit_test(test_uuid),
         cmocka_unit_test(test_time),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_growing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
