@@ -386,6 +386,8 @@ ngx_d4_init_process(ngx_cycle_t *cycle)
 static void
 ngx_d4_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_uint_t        n;
+    ngx_d4_redis_t   *rds[3];
     ngx_d4_worker_t  *w;
 
     w = &ngx_d4_worker;
@@ -402,12 +404,16 @@ ngx_d4_exit_process(ngx_cycle_t *cycle)
 
     ngx_d4_control_done(ngx_d4_consume_done());
 
+    n = 0;
+
     if (w->queues != NULL) {
-        ngx_d4_redis_close(w->queues);
+        rds[n++] = w->queues;
     }
 
-    ngx_d4_redis_close(w->streams);
-    ngx_d4_redis_close(w->metadata);
+    rds[n++] = w->streams;
+    rds[n++] = w->metadata;
+
+    ngx_d4_redis_shut(rds, n);
 
     d4_pool_clear(&w->pool);
 }

@@ -152,6 +152,26 @@ ngx_d4_redis_close(ngx_d4_redis_t *rd)
 
 
 void
+ngx_d4_redis_shut(ngx_d4_redis_t **rds, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < n; i++) {
+        rds[i]->busy++;                    /* for good */
+
+        if (rds[i]->status == NGX_D4_REDIS_READY) {
+            (void) ngx_d4_redis_write(rds[i]);
+            rds[i]->status = NGX_D4_REDIS_CLOSED;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        ngx_d4_redis_close(rds[i]);
+    }
+}
+
+
+void
 ngx_d4_redis_leave(ngx_d4_redis_t *rd)
 {
     if (--rd->busy == 0 && rd->destroyed) {

@@ -92,6 +92,12 @@ ngx_d4_redis_t *ngx_d4_redis_subscribe(ngx_d4_redis_conf_t *conf,
 /* Drops it: pending handlers get NULL.  rd is gone afterwards. */
 void ngx_d4_redis_close(ngx_d4_redis_t *rd);
 
+/*
+ * Drops n of them when the process exits: handlers get NULL when none takes
+ * requests any more.  Whoever still asks one afterwards is declined.
+ */
+void ngx_d4_redis_shut(ngx_d4_redis_t **rds, ngx_uint_t n);
+
 /* 1 when requests are taken now. */
 ngx_uint_t ngx_d4_redis_ready(ngx_d4_redis_t *rd);
 
