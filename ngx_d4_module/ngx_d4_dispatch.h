@@ -152,7 +152,7 @@ struct ngx_d4_dispatch_s {
     /* the stream read back */
     ngx_d4_position_t        read;     /* the last entry that was read */
     ngx_msec_t               read_at;  /* not before */
-    ngx_uint_t               count;    /* entries to ask for */
+    size_t                   largest;  /* entry, so far */
     time_t                   adopted;  /* 0: a session of this worker */
     ngx_pid_t                former_pid;   /* 0: of another host */
 

@@ -17,9 +17,9 @@
 #include <signal.h>
 
 
-#define NGX_D4_READ_MIN    16              /* entries asked for */
-#define NGX_D4_READ_MAX    4096
-#define NGX_D4_READ_BYTES  (1024 * 1024)   /* aimed at */
+#define NGX_D4_READ_MAX    4096            /* entries of one answer */
+#define NGX_D4_READ_FEW    8               /* that Redis reads at a time */
+#define NGX_D4_READ_BYTES  (1024 * 1024)   /* enough for one answer */
 #define NGX_D4_READ_WAIT   1000            /* ms, for a stream that may grow */
 #define NGX_D4_READ_GRACE  60              /* s an owner of another host gets
                                               to come back */
@@ -27,7 +27,7 @@
 
 static void ngx_d4_dispatch_read_handler(void *data, redisReply *reply);
 static ngx_uint_t ngx_d4_dispatch_entries(ngx_d4_dispatch_t *d,
-    redisReply *reply, size_t *bytes);
+    redisReply *reply);
 static ngx_int_t ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d,
     d4_batch_t *batch, redisReply *reply);
 static ngx_uint_t ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d,
@@ -42,16 +42,14 @@ static void ngx_d4_dispatch_closed_handler(void *data, redisReply *reply);
 void
 ngx_d4_dispatch_read(ngx_d4_dispatch_t *d)
 {
-    u_char     key[NGX_D4_STREAM_KEY], id[2 * NGX_INT64_LEN + 3];
-    u_char     count[NGX_INT_T_LEN], *p;
-    ngx_str_t  argv[6];
+    u_char      key[NGX_D4_STREAM_KEY], id[2 * NGX_INT64_LEN + 3];
+    u_char      few[NGX_INT_T_LEN], max[NGX_INT_T_LEN], bytes[NGX_INT_T_LEN];
+    u_char     *p;
+    ngx_str_t   argv[5];
+    ngx_uint_t  n;
 
     if ((ngx_msec_int_t) (ngx_current_msec - d->read_at) < 0) {
         return;
-    }
-
-    if (d->count == 0) {
-        d->count = NGX_D4_READ_MIN;
     }
 
     /* the entry that the cursor stands in may have been dealt with in part */
@@ -65,20 +63,28 @@ ngx_d4_dispatch_read(ngx_d4_dispatch_t *d)
         d->read = d->border;
     }
 
-    ngx_str_set(&argv[0], "XRANGE");
-    ngx_d4_str(&argv[1], key, ngx_sprintf(key, "stream:%ui:%s", d->stream,
+    /* whatever comes, an answer is no longer than this and so many entries */
+
+    n = NGX_D4_READ_BYTES / (d->largest + 1);
+    n = ngx_max(1, ngx_min(n, NGX_D4_READ_FEW));
+
+    ngx_d4_str(&argv[0], key, ngx_sprintf(key, "stream:%ui:%s", d->stream,
                                           d->sid)
                               - key);
-    ngx_d4_str(&argv[2], id, ngx_sprintf(p, "%uL-%uL", d->read.ms, d->read.n)
+    ngx_d4_str(&argv[1], id, ngx_sprintf(p, "%uL-%uL", d->read.ms, d->read.n)
                              - id);
-    ngx_str_set(&argv[3], "+");
-    ngx_str_set(&argv[4], "COUNT");
-    ngx_d4_str(&argv[5], count, ngx_sprintf(count, "%ui", d->count) - count);
+    ngx_d4_str(&argv[2], max, ngx_sprintf(max, "%ui",
+                                          (ngx_uint_t) NGX_D4_READ_MAX)
+                              - max);
+    ngx_d4_str(&argv[3], bytes, ngx_sprintf(bytes, "%ui",
+                                            (ngx_uint_t) NGX_D4_READ_BYTES)
+                                - bytes);
+    ngx_d4_str(&argv[4], few, ngx_sprintf(few, "%ui", n) - few);
 
     d->missed = 0;
 
-    if (ngx_d4_redis_command(ngx_d4_worker.streams, 6, argv,
-                             ngx_d4_dispatch_read_handler, d)
+    if (ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_READ, 5, argv,
+                      ngx_d4_dispatch_read_handler, d)
         == NGX_OK)
     {
         d->refs++;
@@ -90,9 +96,6 @@ static void
 ngx_d4_dispatch_read_handler(void *data, redisReply *reply)
 {
     ngx_d4_dispatch_t  *d = data;
-
-    size_t      bytes;
-    ngx_uint_t  n;
 
     if (ngx_d4_dispatch_unref(d)) {
         return;
@@ -118,18 +121,11 @@ ngx_d4_dispatch_read_handler(void *data, redisReply *reply)
         return;
     }
 
-    n = ngx_d4_dispatch_entries(d, reply, &bytes);
-
-    if (n != reply->elements) {
+    if (ngx_d4_dispatch_entries(d, reply) != reply->elements) {
         ngx_d4_dispatch_restart(d);        /* no memory */
         return;
     }
 
-    /* as many next time as make a step */
-
-    bytes = bytes / n + 1;
-    n = NGX_D4_READ_BYTES / bytes;
-    d->count = ngx_max(NGX_D4_READ_MIN, ngx_min(n, NGX_D4_READ_MAX));
     d->sealed_stream = 0;
 
     ngx_d4_dispatch_work(d);
@@ -137,8 +133,7 @@ ngx_d4_dispatch_read_handler(void *data, redisReply *reply)
 
 
 static ngx_uint_t
-ngx_d4_dispatch_entries(ngx_d4_dispatch_t *d, redisReply *reply,
-    size_t *bytes)
+ngx_d4_dispatch_entries(ngx_d4_dispatch_t *d, redisReply *reply)
 {
     ngx_uint_t  i;
     d4_batch_t  batch;
@@ -150,8 +145,6 @@ ngx_d4_dispatch_entries(ngx_d4_dispatch_t *d, redisReply *reply,
             break;
         }
     }
-
-    *bytes = batch.bytes;
 
     if (i == reply->elements
         && ngx_d4_dispatch_input(d, &batch) != NGX_OK)
@@ -212,6 +205,7 @@ ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d, d4_batch_t *batch,
         return NGX_ERROR;
     }
 
+    d->largest = ngx_max(d->largest, h.size);
     d->read.ms = ms;
     d->read.n = n;
     d->read_begun = 1;

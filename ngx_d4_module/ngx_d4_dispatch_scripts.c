@@ -267,6 +267,30 @@ static const char  ngx_d4_script_make[] =
 
 
 /*
+ * streams; stream, first id, entries at most, bytes, entries at a time
+ * -> entries as of XRANGE, no more of them than it takes to have the bytes
+ *
+ * What an entry holds is not known before it is read, so only a few are read
+ * at a time.
+ */
+
+static const char  ngx_d4_script_read[] =
+    "local k,from,max,want,few=ARGV[1],ARGV[2],tonumber(ARGV[3]),"
+        "tonumber(ARGV[4]),tonumber(ARGV[5]) "
+    "local out,bytes,n={},0,0 "
+    "repeat "
+        "local r=redis.call('XRANGE',k,from,'+','COUNT',few) "
+        "n=#r "
+        "for i=1,n do "
+            "local f=r[i][2] "
+            "for j=2,#f,2 do bytes=bytes+#f[j] end "
+            "out[#out+1]=r[i] end "
+        "if n>0 then from='('..r[n][1] end "
+    "until n<few or bytes>=want or #out>=max "
+    "return out";
+
+
+/*
  * streams; sid, type -> 1, or 0: it has not ended
  *
  * Makes the end of a session final.
@@ -371,6 +395,7 @@ const ngx_str_t  ngx_d4_dispatch_scripts[] = {
     ngx_string(ngx_d4_script_take),
     ngx_string(ngx_d4_script_forget),
     ngx_string(ngx_d4_script_make),
+    ngx_string(ngx_d4_script_read),
     ngx_string(ngx_d4_script_seal),
     ngx_string(ngx_d4_script_drop),
     ngx_string(ngx_d4_script_queues),

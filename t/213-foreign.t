@@ -158,6 +158,28 @@ sub gone {
 }
 
 
+# entries whose length nobody knows beforehand: many small ones, then large
+# ones; Redis ends the connection of who asks for more than it may hold
+
+{
+    my $t = D4::Test->new(dispatch => 1)->redis_start;
+
+    $t->db('streams')->cmd('CONFIG', 'SET', 'client-output-buffer-limit',
+                           'normal 16mb 0 0');
+    $t->db('metadata')->cmd('SADD', 'server:accepted_type', 3);
+
+    my @payloads = ((map { unit_line($_) } 0 .. 4999),
+                    map { unit_line($_) . 'x' x 900_000 . "\n" } 5000 .. 5029);
+    my $s = foreign($t, 3, \@payloads, ended => 1);
+
+    $t->nginx_start;
+    ok(poll_until(ADOPTED + 30, sub { gone($t, $s) }),
+       'small entries and large ones behind them are read');
+    same_bytes(content($t, $s), join('', @payloads), 'all of them');
+    $t->finish;
+}
+
+
 # dispatch off: everything is for other consumers
 
 {
