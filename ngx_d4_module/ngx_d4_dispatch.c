@@ -480,8 +480,6 @@ ngx_d4_dispatch_drop_step(ngx_d4_dispatch_t *d)
     d->written = 0;
     d->rotate = 0;
     d->stashed = 0;
-    d->marked = 0;
-    d->torn = 0;
     d->new_meta = 0;
     d->finish = 0;
 }

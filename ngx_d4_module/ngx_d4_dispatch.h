@@ -28,6 +28,7 @@
 
 
 #include "ngx_d4_session.h"
+#include "protocol/d4_border.h"
 #include "protocol/d4_decoder.h"
 #include "protocol/d4_handler.h"
 #include "protocol/d4_meta.h"
@@ -49,12 +50,7 @@
 #define NGX_D4_STATE_NONE      0xffffffff
 
 
-typedef struct {
-    uint64_t                 ms;       /* an entry's id */
-    uint64_t                 n;
-    uint64_t                 off;      /* bytes of it that are dealt with */
-    uint64_t                 resume;   /* 1: a record is yet to be found */
-} ngx_d4_position_t;
+typedef d4_position_t  ngx_d4_position_t;
 
 
 #define NGX_D4_QUEUE_NAME      100     /* the longest name of a queue */
@@ -112,9 +108,7 @@ struct ngx_d4_dispatch_s {
     ngx_d4_position_t        at;       /* of p */
     ngx_d4_position_t        border;   /* decoded: all before it */
     ngx_d4_position_t        committed;
-    ngx_d4_position_t        mark;     /* behind the last record, if marked */
-    uint64_t                 mark_taken;
-    uint64_t                 taken;    /* bytes, by the decoder */
+    d4_border_t              track;    /* of border */
     size_t                   held;     /* of the pool, by input and step */
     uint64_t                 frames;   /* in input, not yet decoded */
 
@@ -156,10 +150,6 @@ struct ngx_d4_dispatch_s {
     time_t                   adopted;  /* 0: a session of this worker */
     ngx_pid_t                former_pid;   /* 0: of another host */
 
-    unsigned                 marked:1;
-    unsigned                 torn:1;       /* there are records of the step
-                                              behind the border */
-
     unsigned                 cursor:1;     /* is ours, as far as we know */
     unsigned                 accepting:1;  /* the extended type */
 
@@ -171,7 +161,6 @@ struct ngx_d4_dispatch_s {
     unsigned                 rotate:1;     /* the file closes with it */
     unsigned                 stashed:1;
     unsigned                 preamble:1;   /* a file begins with it */
-    unsigned                 stash_torn:1;
     unsigned                 new_meta:1;   /* goes with the commit */
     unsigned                 finish:1;     /* it is the last one */
     unsigned                 done:1;       /* that is committed */

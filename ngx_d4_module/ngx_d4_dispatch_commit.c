@@ -188,6 +188,8 @@ ngx_d4_dispatch_restore(ngx_d4_dispatch_t *d, redisReply **e)
 
     d->at = *at;
 
+    d4_border_init(&d->track, at);
+
     at->resume = ngx_d4_dispatch_number(e[NGX_D4_OPEN_RESUME]);
 
     d->committed = *at;

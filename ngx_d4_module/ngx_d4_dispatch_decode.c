@@ -19,7 +19,7 @@ static void ngx_d4_dispatch_pass(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_next_input(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_begin_entry(ngx_d4_dispatch_t *d);
 static ngx_uint_t ngx_d4_dispatch_records(ngx_d4_dispatch_t *d);
-static void ngx_d4_dispatch_lost(ngx_d4_dispatch_t *d);
+static void ngx_d4_dispatch_border(ngx_d4_dispatch_t *d, ngx_uint_t resume);
 static ngx_uint_t ngx_d4_dispatch_collect(ngx_d4_dispatch_t *d);
 static ngx_int_t ngx_d4_dispatch_finish(ngx_d4_dispatch_t *d);
 static ngx_int_t ngx_d4_dispatch_record(ngx_d4_dispatch_t *d, d4_record_t *r);
@@ -54,7 +54,7 @@ ngx_d4_dispatch_decode(ngx_d4_dispatch_t *d)
         return;
     }
 
-    while (d->torn || !ngx_d4_dispatch_full(d)) {
+    while (!ngx_d4_dispatch_full(d)) {
 
         if (d->p == d->end && !ngx_d4_dispatch_piece(d)) {
             break;
@@ -91,12 +91,6 @@ ngx_d4_dispatch_decode(ngx_d4_dispatch_t *d)
         && ngx_d4_dispatch_expired(d))
     {
         d->rotate = 1;
-    }
-
-    /* what the cursor cannot say of yet waits for the next border */
-
-    if (d->torn && !d->rotate && !d->finish) {
-        return;
     }
 
     d->step = d->out.bytes || d->nlines || d->a.count || d->rotate
@@ -158,17 +152,13 @@ ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d)
             continue;
         }
 
-        /* what a former owner had dealt with of this entry */
+        /* what a former owner had dealt with */
 
-        skip = 0;
-
-        if (d->it.ms == d->border.ms && d->it.n == d->border.n) {
-            skip = d->border.off;
-        }
+        skip = d4_border_skip(&d->track, d->it.ms, d->it.n, d->it.size);
 
         d->at.ms = d->it.ms;
         d->at.n = d->it.n;
-        d->at.off = ngx_min(skip, d->it.size);
+        d->at.off = skip;
 
         while (skip) {
             len = d4_payloads_piece(&d->it, &d->p, skip);
@@ -192,7 +182,7 @@ ngx_d4_dispatch_piece(ngx_d4_dispatch_t *d)
 static void
 ngx_d4_dispatch_begin_entry(ngx_d4_dispatch_t *d)
 {
-    uint64_t  resume;
+    size_t  held;
 
     /* of type 2, all that came is needed until its object is whole */
 
@@ -200,17 +190,12 @@ ngx_d4_dispatch_begin_entry(ngx_d4_dispatch_t *d)
         return;
     }
 
-    if (d4_decoder_held(d->decoder) == 0) {
-        resume = d->border.resume;
+    held = d4_decoder_held(d->decoder);
 
-        d->border = d->at;
-        d->border.resume = resume;
-        d->marked = 0;
+    d4_border_entry(&d->track, &d->at, held);
 
-    } else if (!d->marked) {
-        d->mark = d->at;
-        d->mark_taken = d->taken;
-        d->marked = 1;
+    if (held == 0) {
+        ngx_d4_dispatch_border(d, d->border.resume);
     }
 }
 
@@ -285,7 +270,7 @@ ngx_d4_dispatch_records(ngx_d4_dispatch_t *d)
         d->preamble = known || r.fresh;
 
         d->at.off += d->p - p;
-        d->taken += d->p - p;
+        d4_border_take(&d->track, d->p - p);
 
         switch (what) {
 
@@ -299,7 +284,7 @@ ngx_d4_dispatch_records(ngx_d4_dispatch_t *d)
         case D4_DECODE_SKIP:
             rc = NGX_DECLINED;
             ngx_d4_dispatch_skip(d, &r);
-            ngx_d4_dispatch_lost(d);
+            ngx_d4_dispatch_border(d, 1);
             break;
 
         case D4_DECODE_REJECT:
@@ -322,15 +307,10 @@ ngx_d4_dispatch_records(ngx_d4_dispatch_t *d)
         }
 
         if (rc == NGX_OK) {
-            d->torn = (d4_decoder_held(d->decoder) != 0);
-            d->marked = 0;
-
-            if (!d->torn) {
-                d->border = d->at;
-            }
+            ngx_d4_dispatch_border(d, 0);
         }
 
-        if (ngx_d4_dispatch_full(d) && !d->torn) {
+        if (ngx_d4_dispatch_full(d)) {
             return 1;
         }
     }
@@ -338,35 +318,20 @@ ngx_d4_dispatch_records(ngx_d4_dispatch_t *d)
 
 
 /*
- * The decoder looks for a record: whoever begins to look behind the last one
- * finds the same, so that what is of no use can leave the stream.  That is not
- * known to the byte, but the beginning of an entry is.
+ * All that the decoder does not hold any more is dealt with; what it holds is
+ * read again by another owner.  resume: it looks for a record there.
  */
 
 static void
-ngx_d4_dispatch_lost(ngx_d4_dispatch_t *d)
+ngx_d4_dispatch_border(ngx_d4_dispatch_t *d, ngx_uint_t resume)
 {
-    size_t  held;
+    d4_border_get(&d->track, &d->at, d4_decoder_held(d->decoder), &d->border);
 
-    held = d4_decoder_held(d->decoder);
-
-    if (held == 0) {
-        d->border = d->at;
-
-    } else if (d->marked && d->mark_taken <= d->taken - held) {
-        d->border = d->mark;
-
-    } else {
-        return;
-    }
-
-    d->border.resume = 1;
-    d->marked = 0;
-    d->torn = 0;
+    d->border.resume = resume;
 }
 
 
-/* NGX_DONE: the record begins a new file and waits for the next step. */
+/* NGX_DONE: a new file begins with the record, which waits for that step. */
 
 static ngx_int_t
 ngx_d4_dispatch_record(ngx_d4_dispatch_t *d, d4_record_t *r)
@@ -376,7 +341,20 @@ ngx_d4_dispatch_record(ngx_d4_dispatch_t *d, d4_record_t *r)
     }
 
     if (r->fresh && (d->file || d->out.bytes)) {
-        return ngx_d4_dispatch_stash(d, r);
+
+        if (r->len) {
+            return ngx_d4_dispatch_stash(d, r);
+        }
+
+        ngx_d4_dispatch_border(d, 0);
+
+        return NGX_DONE;
+    }
+
+    /* a preamble alone goes to the cursor; a file begins with a record */
+
+    if (r->len == 0) {
+        return NGX_OK;
     }
 
     return ngx_d4_dispatch_emit(d, r->data, r->len, r->element);
@@ -451,9 +429,9 @@ ngx_d4_dispatch_stash(ngx_d4_dispatch_t *d, d4_record_t *r)
 
     d->stashed = 1;
     d->stash_element = r->element;
-    d->stash_torn = (d4_decoder_held(d->decoder) != 0);
-    d->stash_border = d->stash_torn ? d->border : d->at;
-    d->marked = 0;
+
+    d4_border_get(&d->track, &d->at, d4_decoder_held(d->decoder),
+                  &d->stash_border);
 
     return NGX_DONE;
 }
@@ -470,7 +448,6 @@ ngx_d4_dispatch_unstash(ngx_d4_dispatch_t *d)
     }
 
     d->stashed = 0;
-    d->torn = d->stash_torn;
     d->border = d->stash_border;
     d4_carry_free(&d->stash);
 
@@ -561,10 +538,12 @@ ngx_d4_dispatch_finish(ngx_d4_dispatch_t *d)
                 return NGX_ERROR;
             }
 
+            ngx_d4_dispatch_border(d, 0);
             break;
 
         case D4_DECODE_SKIP:
             ngx_d4_dispatch_skip(d, &r);
+            ngx_d4_dispatch_border(d, 1);
             break;
 
         case D4_DECODE_REJECT:

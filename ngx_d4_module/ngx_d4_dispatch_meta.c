@@ -200,6 +200,7 @@ ngx_d4_dispatch_accepted(void *data, redisReply *reply)
     ngx_memzero(&d->at, sizeof(ngx_d4_position_t));
     ngx_memzero(&d->border, sizeof(ngx_d4_position_t));
     ngx_memzero(&d->read, sizeof(ngx_d4_position_t));
+    d4_border_init(&d->track, NULL);
 
     d->read_begun = 0;
     d->new_meta = 1;

@@ -267,11 +267,9 @@ decode_piece(decode_t *t, d4_decoder_t *d, const uint8_t *p, size_t len,
         held = d4_decoder_held(d);
         decode_account(t, rc, &r, base + (q - piece) - held);
 
-        if (t->watch && held == 0) {
-            decode_border(t, d, base + (q - piece), 0);
-
-        } else if (t->watch && rc == D4_DECODE_SKIP) {
-            decode_border(t, d, base + (q - piece) - held, 1);
+        if (t->watch) {
+            decode_border(t, d, base + (q - piece) - held,
+                          rc == D4_DECODE_SKIP);
         }
     }
 
