@@ -24,7 +24,7 @@
  * ngx_http_pdns_ingest.c   records that are posted
  * ngx_http_pdns_queue.c    records from queues
  * ngx_http_pdns_sweep.c    the end of old records, with ngx_http_pdns_remove.c
- * ngx_http_pdns_legacy.c   the published analyzer's database, taken over
+ * ngx_http_pdns_migrate.c  the published analyzer's database, taken over
  * ngx_http_pdns_bulk.c     a lookup for each of many values
  */
 
@@ -45,6 +45,7 @@
 #include "pdns_extra.h"
 #include "pdns_json.h"
 #include "pdns_line.h"
+#include "pdns_published.h"
 #include "pdns_query.h"
 
 
@@ -361,6 +362,7 @@ ngx_int_t ngx_http_pdns_detail(ngx_http_pdns_ctx_t *ctx);
 
 /* Reading itself (ngx_http_pdns_read.c, ngx_http_pdns_large.c). */
 int64_t ngx_http_pdns_score(redisReply *reply);
+uint64_t ngx_http_pdns_total(int64_t count, int64_t before);
 void ngx_http_pdns_read_reply(void *data, ngx_uint_t i,
     redisReply *reply);
 ngx_int_t ngx_http_pdns_read_rows(ngx_http_pdns_ctx_t *ctx,
@@ -458,9 +460,9 @@ void ngx_http_pdns_store_forget(ngx_http_pdns_waiter_t *w);
 ngx_uint_t ngx_http_pdns_store_room(void);
 
 
-/* The published analyzer's database (ngx_http_pdns_legacy.c). */
-ngx_int_t ngx_http_pdns_legacy_init(ngx_cycle_t *cycle);
-void ngx_http_pdns_legacy_done(void);
+/* The published analyzer's database, taken over (ngx_http_pdns_migrate.c). */
+ngx_int_t ngx_http_pdns_migrate_init(ngx_cycle_t *cycle);
+void ngx_http_pdns_migrate_done(void);
 
 /*
  * Seconds that records of a type are kept, 0: for ever; and their end

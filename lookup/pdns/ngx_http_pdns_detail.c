@@ -109,11 +109,13 @@ ngx_http_pdns_detail_numbers(ngx_http_pdns_ctx_t *ctx,
             ask->text = 0;
 
             pdns_key_name(&key, 'N', &name);
-            pdns_resp_command(&pipe->w, 5, "ZMSCORE");
+            pdns_resp_command(&pipe->w, 6, "ZMSCORE");
             pdns_resp_word(&pipe->w, key.data, key.len);
             pdns_resp_prefixed(&pipe->w, 'f', row[i].member.data,
                                row[i].member.len);
             pdns_resp_prefixed(&pipe->w, 'c', row[i].member.data,
+                               row[i].member.len);
+            pdns_resp_prefixed(&pipe->w, 'b', row[i].member.data,
                                row[i].member.len);
             pdns_resp_text(&pipe->w, "e");
         }
@@ -150,9 +152,7 @@ ngx_http_pdns_detail_reply(void *data, ngx_uint_t i, redisReply *reply)
 {
     ngx_http_pdns_ctx_t  *ctx = data;
 
-    double                score[2];
-    ngx_uint_t            n;
-    redisReply           *element;
+    int64_t               first;
     ngx_http_pdns_ask_t  *ask;
     ngx_http_pdns_row_t  *row;
 
@@ -180,26 +180,19 @@ ngx_http_pdns_detail_reply(void *data, ngx_uint_t i, redisReply *reply)
     row->first = row->last;
     row->count = 1;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) {
         return;
     }
 
-    for (n = 0; n < 2; n++) {
-        element = reply->element[n];
-        score[n] = (element->type == REDIS_REPLY_STRING)
-                   ? strtod(element->str, NULL) : 0;
+    first = -ngx_http_pdns_score(reply->element[0]);
+
+    if (first > 0 && (uint64_t) first <= row->last) {
+        row->first = (uint64_t) first;
     }
 
-    if (-score[0] > 0 && -score[0] <= (double) row->last) {
-        row->first = (uint64_t) -score[0];
-    }
-
-    if (score[1] >= 1) {
-        row->count = (score[1] < (double) PDNS_COUNT_MAX)
-                     ? (uint64_t) score[1] : PDNS_COUNT_MAX;
-    }
-
-    row->extra = (reply->element[2]->type == REDIS_REPLY_STRING);
+    row->count = ngx_http_pdns_total(ngx_http_pdns_score(reply->element[1]),
+                                     ngx_http_pdns_score(reply->element[2]));
+    row->extra = (reply->element[3]->type == REDIS_REPLY_STRING);
 }
 
 

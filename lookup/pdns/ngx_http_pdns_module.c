@@ -274,7 +274,7 @@ ngx_http_pdns_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_http_pdns_legacy_init(cycle) != NGX_OK
+    if (ngx_http_pdns_migrate_init(cycle) != NGX_OK
         || ngx_http_pdns_sweep_init() != NGX_OK)
     {
         return NGX_ERROR;
@@ -296,7 +296,7 @@ ngx_http_pdns_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_pdns_sweep_exit();
-    ngx_http_pdns_legacy_done();
+    ngx_http_pdns_migrate_done();
     ngx_http_pdns_store_done();
     ngx_d4_redis_close(w->lookup);
     w->lookup = NULL;

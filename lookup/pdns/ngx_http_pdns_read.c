@@ -282,7 +282,20 @@ ngx_http_pdns_read_step(ngx_http_pdns_ctx_t *ctx)
 }
 
 
-/* Those of a record together: its count, its first and its last time. */
+/* What the store has counted, and what was counted elsewhere before. */
+
+uint64_t
+ngx_http_pdns_total(int64_t count, int64_t before)
+{
+    uint64_t  n;
+
+    n = (uint64_t) ngx_max(count, 0) + (uint64_t) ngx_max(before, 0);
+
+    return (n == 0) ? 1 : ngx_min(n, PDNS_COUNT_MAX);
+}
+
+
+/* Those of a record together: its counts, its first and its last time. */
 
 static int ngx_libc_cdecl
 ngx_http_pdns_by_record(const void *one, const void *two)
@@ -334,7 +347,7 @@ ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
 {
     size_t                 n;
     u_char                *text;
-    int64_t                first, count;
+    int64_t                first, count, before;
     ngx_str_t              name;
     ngx_uint_t             i, extra, from;
     ngx_http_pdns_row_t   *row, *rows;
@@ -369,6 +382,7 @@ ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     from = ctx->rows.nelts;
     first = 0;
     count = 0;
+    before = 0;
 
     for (i = 0; i < n; i++) {
 
@@ -379,9 +393,14 @@ ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
         {
             first = 0;
             count = 0;
+            before = 0;
         }
 
         switch (item[i].member.data[0]) {
+
+        case 'b':
+            before = item[i].score;
+            continue;
 
         case 'c':
             count = item[i].score;
@@ -411,7 +430,7 @@ ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
         row->name = name;
         row->known = 1;
         row->extra = extra;
-        row->count = (count > 0) ? count : 1;
+        row->count = ngx_http_pdns_total(count, before);
         row->first = (first > 0 && (uint64_t) first <= row->last)
                      ? (uint64_t) first : row->last;
     }

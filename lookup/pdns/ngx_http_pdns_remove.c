@@ -35,7 +35,7 @@ static const char  ngx_http_pdns_sweep_n[] =
     "local s = redis.call('ZSCORE', KEYS[1], 'l' .. ARGV[1]) "
     "if not s or tonumber(s) > tonumber(ARGV[2]) then return 0 end "
     "redis.call('ZREM', KEYS[1], 'l' .. ARGV[1], 'f' .. ARGV[1], "
-    "'c' .. ARGV[1]) "
+    "'c' .. ARGV[1], 'b' .. ARGV[1]) "
     "local n = redis.call('ZCARD', KEYS[1]) "
     "if n == 0 or (n == 1 and redis.call('ZSCORE', KEYS[1], 'e')) then "
     "redis.call('DEL', KEYS[1], KEYS[2]) return 2 end "

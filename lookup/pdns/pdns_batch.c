@@ -243,6 +243,10 @@ pdns_batch_add(pdns_batch_t *b, const pdns_record_t *r)
         e->count = PDNS_COUNT_MAX;
     }
 
+    if (r->before > e->before) {
+        e->before = (r->before < PDNS_COUNT_MAX) ? r->before : PDNS_COUNT_MAX;
+    }
+
     return 0;
 }
 

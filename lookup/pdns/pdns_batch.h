@@ -4,7 +4,8 @@
  * data (least, greatest time, sum of counts), and become commands that do the
  * same to what the store holds.  All of them commute, so that any number of
  * writers may send any batch in any order; a batch that is sent twice counts
- * twice, and changes nothing else.
+ * twice, and changes nothing else.  What another database has counted is not
+ * added but kept beside it, so that it may be sent again and again.
  *
  * The life of a batch: add..., commands, one reply for each command; when
  * pdns_batch_more() says so commands and replies again; reset.

@@ -81,6 +81,7 @@ struct pdns_entry_s {
     uint64_t        first;
     uint64_t        last;
     uint64_t        count;
+    uint64_t        before;
     uint64_t        zone_first;
     uint64_t        zone_last;
     pdns_str_t      text;              /* of data kept by its digest */

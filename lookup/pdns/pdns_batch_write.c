@@ -13,6 +13,8 @@ static int pdns_batch_index(pdns_batch_t *b, const pdns_seen_t *seen,
 static void pdns_expect(pdns_batch_t *b, pdns_resp_t *w, pdns_about_t about);
 static void pdns_write_name(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node,
     const pdns_name_t *name);
+static void pdns_write_count(pdns_batch_t *b, pdns_resp_t *w,
+    const pdns_key_t *key, pdns_entry_t *e);
 static void pdns_write_extra(pdns_batch_t *b, pdns_resp_t *w,
     const pdns_key_t *key, pdns_entry_t *e);
 static void pdns_write_below(pdns_batch_t *b, pdns_resp_t *w,
@@ -162,15 +164,34 @@ pdns_write_name(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node,
 
     for (e = node->first; e != NULL; e = e->next_of_name) {
 
-        pdns_resp_command(w, 4, "ZINCRBY");
-        pdns_resp_word(w, key.data, key.len);
-        pdns_resp_number(w, (int64_t) e->count);
-        pdns_resp_prefixed(w, 'c', e->member, e->mlen);
-        pdns_expect(b, w, PDNS_REPLY_OTHER);
+        pdns_write_count(b, w, &key, e);
 
         if (node->extra) {
             pdns_write_extra(b, w, &ekey, e);
         }
+    }
+}
+
+
+static void
+pdns_write_count(pdns_batch_t *b, pdns_resp_t *w, const pdns_key_t *key,
+    pdns_entry_t *e)
+{
+    if (e->count != 0) {
+        pdns_resp_command(w, 4, "ZINCRBY");
+        pdns_resp_word(w, key->data, key->len);
+        pdns_resp_number(w, (int64_t) e->count);
+        pdns_resp_prefixed(w, 'c', e->member, e->mlen);
+        pdns_expect(b, w, PDNS_REPLY_OTHER);
+    }
+
+    if (e->before != 0) {
+        pdns_resp_command(w, 5, "ZADD");
+        pdns_resp_word(w, key->data, key->len);
+        pdns_resp_text(w, "GT");
+        pdns_resp_number(w, (int64_t) e->before);
+        pdns_resp_prefixed(w, 'b', e->member, e->mlen);
+        pdns_expect(b, w, PDNS_REPLY_OTHER);
     }
 }
 

@@ -6,8 +6,9 @@
  *
  *   N:{com.example}www   of a name, each record in three members:
  *                        l + member, its last time; f + member, its first time
- *                        made negative; c + member, its count.  The member e,
- *                        if there is an E: key
+ *                        made negative; c + member, its count; b + member,
+ *                        what the published database counts besides.  The
+ *                        member e, if there is an E: key
  *   E:{com.example}www   what came in besides, see pdns_extra_*
  *   X:{com.example}www   error answers: the rcode, its last time
  *   R:{...}              of data: type + name (+ 0 + type + data, where the

@@ -57,6 +57,7 @@ pdns_line_parse(pdns_record_t *r, const char *p, size_t len, char *buf,
     answer.data = p;
     answer.len = (size_t) (end - p);
 
+    r->before = 0;
     r->zone_first = 0;
     r->zone_last = 0;
     r->rcode = none;

@@ -55,6 +55,8 @@ typedef struct {
     uint64_t      first;
     uint64_t      last;
     uint64_t      count;
+    uint64_t      before;              /* counted by another database, which
+                                          may tell it again; 0: none */
     uint64_t      zone_first;          /* 0: not there */
     uint64_t      zone_last;
     pdns_str_t    rcode;               /* an error answer: no rdata */

@@ -327,6 +327,75 @@ test_any_order(void **state)
 }
 
 
+/* What another database counts may come again, and is no sum. */
+
+static void
+test_before(void **state)
+{
+    int             i;
+    size_t          n, added[3];
+    char           *end;
+    pdns_seen_t     seen;
+    pdns_batch_t   *b;
+    pdns_record_t   r;
+    pdns_added_t    of;
+    static model_t  m;
+
+    static const char  line[] = "1500000000||c||s||IN||a.example.||A||"
+                                "192.0.2.1||300||3";
+
+    (void) state;
+
+    assert_int_equal(pdns_seen_init(&seen, 4096), 0);
+    b = pdns_batch_create(seed, 0);
+    assert_non_null(b);
+
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(pdns_line_parse(&r, line, strlen(line), buf,
+                                         sizeof(buf)), PDNS_OK);
+        assert_true(r.before == 0);
+
+        if (i > 0) {
+            r.count = 0;
+            r.before = 41 + (uint64_t) i;
+        }
+
+        assert_int_equal(pdns_batch_add(b, &r), 0);
+        assert_int_equal(apply(&m, b, &seen, 0), 0);
+        pdns_batch_added(b, &of);
+        added[i] = (size_t) of.records;
+        pdns_batch_reset(b);
+    }
+
+    assert_int_equal(added[0], 1);
+    assert_int_equal(added[1] + added[2], 0);
+
+    for (i = 0, n = 0; n < m.n; n++) {
+        if (m.cells[n].len < 6) {
+            continue;
+        }
+
+        end = m.cells[n].key + m.cells[n].len - 6;
+
+        if (memcmp(end, "c\1\300\0\2\1", 6) == 0) {
+            assert_true(m.cells[n].score == 3);
+            i++;
+        }
+
+        if (memcmp(end, "b\1\300\0\2\1", 6) == 0) {
+            assert_true(m.cells[n].score == 43);
+            i++;
+        }
+    }
+
+    assert_int_equal(i, 2);
+
+    model_free(&m);
+    pdns_batch_free(b);
+    pdns_seen_free(&seen);
+}
+
+
 /* What the store has lost is written again when its epoch says so. */
 
 static void
@@ -532,6 +601,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_before),
         cmocka_unit_test(test_epoch),
         cmocka_unit_test(test_value),
         cmocka_unit_test(test_filter),

@@ -5,16 +5,14 @@
 
 
 /*
- * The database of the published analyzer, taken over in the background:
- *
- *   r:<name>:<type>           set of data
- *   s:, l:, o:<name>:<data>:<type>   first time, last time, count
+ * The database of the published analyzer (pdns_published.h), taken over in the
+ * background.
  *
  * One worker goes through it with SCAN.  What a page holds is stored before
  * the store remembers where the next page begins, so that it goes on there
- * after any stop; a page that was cut short is taken twice, and its counts
- * with it.  The other database is only read, by commands that any version of
- * it knows.
+ * after any stop; a page that was cut short is taken again, which changes
+ * nothing: what the other database counts is kept beside what is counted here.
+ * The other database is only read, by commands that any version of it knows.
  */
 
 
@@ -38,7 +36,7 @@ typedef struct {
 
 typedef struct {
     ngx_socket_t               fd[4];  /* debug logs of timers read it */
-    ngx_d4_redis_t            *legacy;
+    ngx_d4_redis_t            *redis; 
     ngx_event_t                timer;
     ngx_http_pdns_waiter_t     waiter;
     d4_blocks_t                blocks; /* on their way */
@@ -48,7 +46,6 @@ typedef struct {
     ngx_array_t                sets;   /* of ngx_http_pdns_set_t */
     ngx_uint_t                 set;    /* whose values come */
     ngx_uint_t                 member;
-    ngx_str_t                  value[2];
     u_char                     cursor[NGX_INT64_LEN + 1];
     size_t                     cursor_len;
     u_char                     id[64];
@@ -58,44 +55,44 @@ typedef struct {
     unsigned                   busy:1;
     unsigned                   failed:1;
     unsigned                   done:1;
-} ngx_http_pdns_legacy_t;
+} ngx_http_pdns_migrate_t;
 
 
-static void ngx_http_pdns_legacy_state(ngx_d4_redis_t *rd, ngx_uint_t up);
-static void ngx_http_pdns_legacy_timer(ngx_event_t *ev);
-static void ngx_http_pdns_legacy_leased(void *data, redisReply *reply);
-static void ngx_http_pdns_legacy_cursor(void *data, redisReply *reply);
-static void ngx_http_pdns_legacy_scan(void);
-static void ngx_http_pdns_legacy_keys(redisReply *reply);
-static void ngx_http_pdns_legacy_members(void);
-static void ngx_http_pdns_legacy_member(redisReply *reply);
-static void ngx_http_pdns_legacy_values(void);
-static void ngx_http_pdns_legacy_value(redisReply *reply);
-static void ngx_http_pdns_legacy_record(ngx_http_pdns_set_t *set,
+static void ngx_http_pdns_migrate_state(ngx_d4_redis_t *rd, ngx_uint_t up);
+static void ngx_http_pdns_migrate_timer(ngx_event_t *ev);
+static void ngx_http_pdns_migrate_leased(void *data, redisReply *reply);
+static void ngx_http_pdns_migrate_cursor(void *data, redisReply *reply);
+static void ngx_http_pdns_migrate_scan(void);
+static void ngx_http_pdns_migrate_keys(redisReply *reply);
+static void ngx_http_pdns_migrate_members(void);
+static void ngx_http_pdns_migrate_member(redisReply *reply);
+static void ngx_http_pdns_migrate_values(void);
+static void ngx_http_pdns_migrate_value(redisReply *reply);
+static void ngx_http_pdns_migrate_record(ngx_http_pdns_set_t *set,
     ngx_str_t *data, redisReply *reply);
-static void ngx_http_pdns_legacy_page(void);
-static void ngx_http_pdns_legacy_stored(void *data);
-static void ngx_http_pdns_legacy_kept(void *data, redisReply *reply);
-static void ngx_http_pdns_legacy_again(void);
-static void ngx_http_pdns_legacy_send(pdns_resp_t *w,
+static void ngx_http_pdns_migrate_page(void);
+static void ngx_http_pdns_migrate_stored(void *data);
+static void ngx_http_pdns_migrate_kept(void *data, redisReply *reply);
+static void ngx_http_pdns_migrate_again(void);
+static void ngx_http_pdns_migrate_send(pdns_resp_t *w,
     void (*reply)(redisReply *reply), void (*then)(void));
-static void ngx_http_pdns_legacy_reply(void *data, redisReply *reply);
+static void ngx_http_pdns_migrate_reply(void *data, redisReply *reply);
 
 
-static ngx_http_pdns_legacy_t  ngx_http_pdns_legacy;
+static ngx_http_pdns_migrate_t  ngx_http_pdns_migrate;
 
-static char  ngx_http_pdns_legacy_text[PDNS_RDATA_TEXT];
+static char  ngx_http_pdns_migrate_text[PDNS_RDATA_TEXT];
 
 
 ngx_int_t
-ngx_http_pdns_legacy_init(ngx_cycle_t *cycle)
+ngx_http_pdns_migrate_init(ngx_cycle_t *cycle)
 {
     ngx_d4_conf_t           *conf;
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
 
-    ngx_memzero(l, sizeof(ngx_http_pdns_legacy_t));
+    ngx_memzero(l, sizeof(ngx_http_pdns_migrate_t));
 
     if (!ngx_http_pdns_worker.conf->migrate || ngx_worker != 0) {
         return NGX_OK;
@@ -107,20 +104,20 @@ ngx_http_pdns_legacy_init(ngx_cycle_t *cycle)
                              ngx_time(), (uint64_t) ngx_random())
                 - l->id;
 
-    l->timer.handler = ngx_http_pdns_legacy_timer;
+    l->timer.handler = ngx_http_pdns_migrate_timer;
     l->timer.data = l;
     l->timer.log = ngx_http_pdns_worker.log;
     l->timer.cancelable = 1;
 
-    l->waiter.stored = ngx_http_pdns_legacy_stored;
+    l->waiter.stored = ngx_http_pdns_migrate_stored;
 
     d4_blocks_init(&l->blocks, &ngx_http_pdns_worker.pool);
 
-    l->legacy = ngx_d4_redis_open(&conf->redis[NGX_D4_REDIS_PDNS_LEGACY],
+    l->redis = ngx_d4_redis_open(&conf->redis[NGX_D4_REDIS_PDNS_LEGACY],
                                   conf->redis_timeout,
-                                  ngx_http_pdns_legacy_state,
+                                  ngx_http_pdns_migrate_state,
                                   ngx_http_pdns_worker.log);
-    if (l->legacy == NULL) {
+    if (l->redis == NULL) {
         return NGX_ERROR;
     }
 
@@ -131,13 +128,13 @@ ngx_http_pdns_legacy_init(ngx_cycle_t *cycle)
 
 
 void
-ngx_http_pdns_legacy_done(void)
+ngx_http_pdns_migrate_done(void)
 {
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
 
-    if (l->legacy == NULL) {
+    if (l->redis == NULL) {
         return;
     }
 
@@ -147,8 +144,8 @@ ngx_http_pdns_legacy_done(void)
         ngx_del_timer(&l->timer);
     }
 
-    ngx_d4_redis_close(l->legacy);
-    l->legacy = NULL;
+    ngx_d4_redis_close(l->redis);
+    l->redis = NULL;
 
     d4_blocks_free(&l->blocks);
 
@@ -159,19 +156,19 @@ ngx_http_pdns_legacy_done(void)
 
 
 static void
-ngx_http_pdns_legacy_state(ngx_d4_redis_t *rd, ngx_uint_t up)
+ngx_http_pdns_migrate_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 {
     /* the timer looks whether it is there */
 }
 
 
 static void
-ngx_http_pdns_legacy_again(void)
+ngx_http_pdns_migrate_again(void)
 {
-    ngx_http_pdns_legacy.busy = 0;
+    ngx_http_pdns_migrate.busy = 0;
 
-    if (!ngx_http_pdns_legacy.done && !ngx_exiting) {
-        ngx_add_timer(&ngx_http_pdns_legacy.timer, NGX_HTTP_PDNS_PAUSE);
+    if (!ngx_http_pdns_migrate.done && !ngx_exiting) {
+        ngx_add_timer(&ngx_http_pdns_migrate.timer, NGX_HTTP_PDNS_PAUSE);
     }
 }
 
@@ -179,12 +176,12 @@ ngx_http_pdns_legacy_again(void)
 /* Whoever has the lease of the store goes on where it was left. */
 
 static void
-ngx_http_pdns_legacy_timer(ngx_event_t *ev)
+ngx_http_pdns_migrate_timer(ngx_event_t *ev)
 {
     ngx_str_t                argv[6];
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
 
     if (ngx_exiting) {
         return;
@@ -198,21 +195,21 @@ ngx_http_pdns_legacy_timer(ngx_event_t *ev)
     ngx_str_set(&argv[4], "PX");
     ngx_str_set(&argv[5], "60000");
 
-    if (!ngx_d4_redis_ready(l->legacy)
+    if (!ngx_d4_redis_ready(l->redis)
         || ngx_d4_redis_command(ngx_http_pdns_worker.store, 6, argv,
-                                ngx_http_pdns_legacy_leased, l)
+                                ngx_http_pdns_migrate_leased, l)
            != NGX_OK)
     {
-        ngx_http_pdns_legacy_again();
+        ngx_http_pdns_migrate_again();
     }
 }
 
 
 static void
-ngx_http_pdns_legacy_leased(void *data, redisReply *reply)
+ngx_http_pdns_migrate_leased(void *data, redisReply *reply)
 {
     ngx_str_t                argv[2];
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
     l = data;
 
@@ -225,18 +222,18 @@ ngx_http_pdns_legacy_leased(void *data, redisReply *reply)
 
     if (reply == NULL || reply->type != REDIS_REPLY_STATUS
         || ngx_d4_redis_command(ngx_http_pdns_worker.store, 2, argv,
-                                ngx_http_pdns_legacy_cursor, l)
+                                ngx_http_pdns_migrate_cursor, l)
            != NGX_OK)
     {
-        ngx_http_pdns_legacy_again();
+        ngx_http_pdns_migrate_again();
     }
 }
 
 
 static void
-ngx_http_pdns_legacy_cursor(void *data, redisReply *reply)
+ngx_http_pdns_migrate_cursor(void *data, redisReply *reply)
 {
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
     l = data;
 
@@ -263,21 +260,21 @@ ngx_http_pdns_legacy_cursor(void *data, redisReply *reply)
         ngx_memcpy(l->cursor, reply->str, reply->len);
 
     } else {
-        ngx_http_pdns_legacy_again();
+        ngx_http_pdns_migrate_again();
         return;
     }
 
-    ngx_http_pdns_legacy_scan();
+    ngx_http_pdns_migrate_scan();
 }
 
 
 static void
-ngx_http_pdns_legacy_scan(void)
+ngx_http_pdns_migrate_scan(void)
 {
     pdns_resp_t              w;
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
 
     if (l->pool != NULL) {
         ngx_destroy_pool(l->pool);
@@ -290,7 +287,7 @@ ngx_http_pdns_legacy_scan(void)
                           sizeof(ngx_http_pdns_set_t))
            != NGX_OK)
     {
-        ngx_http_pdns_legacy_again();
+        ngx_http_pdns_migrate_again();
         return;
     }
 
@@ -303,21 +300,21 @@ ngx_http_pdns_legacy_scan(void)
     pdns_resp_text(&w, "COUNT");
     pdns_resp_number(&w, 5 * NGX_HTTP_PDNS_PAGE);
 
-    ngx_http_pdns_legacy_send(&w, ngx_http_pdns_legacy_keys,
-                              ngx_http_pdns_legacy_members);
+    ngx_http_pdns_migrate_send(&w, ngx_http_pdns_migrate_keys,
+                              ngx_http_pdns_migrate_members);
 }
 
 
 static void
-ngx_http_pdns_legacy_keys(redisReply *reply)
+ngx_http_pdns_migrate_keys(redisReply *reply)
 {
     u_char                  *p, *colon;
     ngx_uint_t               i;
     redisReply              *keys, *key;
     ngx_http_pdns_set_t     *set;
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
         || reply->element[0]->type != REDIS_REPLY_STRING
@@ -374,17 +371,17 @@ ngx_http_pdns_legacy_keys(redisReply *reply)
 /* The members of all sets, a part of each that is large. */
 
 static void
-ngx_http_pdns_legacy_members(void)
+ngx_http_pdns_migrate_members(void)
 {
     pdns_resp_t              w;
     ngx_uint_t               i;
     ngx_http_pdns_set_t     *set;
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
 
     if (l->failed) {
-        ngx_http_pdns_legacy_again();
+        ngx_http_pdns_migrate_again();
         return;
     }
 
@@ -408,27 +405,27 @@ ngx_http_pdns_legacy_members(void)
     }
 
     if (w.commands == 0) {
-        ngx_http_pdns_legacy_page();
+        ngx_http_pdns_migrate_page();
         return;
     }
 
     l->set = 0;
 
-    ngx_http_pdns_legacy_send(&w, ngx_http_pdns_legacy_member,
-                              ngx_http_pdns_legacy_values);
+    ngx_http_pdns_migrate_send(&w, ngx_http_pdns_migrate_member,
+                              ngx_http_pdns_migrate_values);
 }
 
 
 static void
-ngx_http_pdns_legacy_member(redisReply *reply)
+ngx_http_pdns_migrate_member(redisReply *reply)
 {
     ngx_str_t               *data;
     ngx_uint_t               i;
     redisReply              *member, *cursor;
     ngx_http_pdns_set_t     *set;
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
     set = l->sets.elts;
 
     while (set[l->set].cursor.len == 0) {
@@ -479,7 +476,7 @@ ngx_http_pdns_legacy_member(redisReply *reply)
 
 
 static void
-ngx_http_pdns_legacy_values(void)
+ngx_http_pdns_migrate_values(void)
 {
     u_char                  *p, *key;
     size_t                   len;
@@ -487,12 +484,12 @@ ngx_http_pdns_legacy_values(void)
     pdns_resp_t              w;
     ngx_uint_t               i, n, k;
     ngx_http_pdns_set_t     *set;
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
 
     if (l->failed) {
-        ngx_http_pdns_legacy_again();
+        ngx_http_pdns_migrate_again();
         return;
     }
 
@@ -509,7 +506,7 @@ ngx_http_pdns_legacy_values(void)
 
             key = ngx_pnalloc(l->pool, len);
             if (key == NULL) {
-                ngx_http_pdns_legacy_again();
+                ngx_http_pdns_migrate_again();
                 return;
             }
 
@@ -527,26 +524,26 @@ ngx_http_pdns_legacy_values(void)
     }
 
     if (w.commands == 0) {
-        ngx_http_pdns_legacy_members();
+        ngx_http_pdns_migrate_members();
         return;
     }
 
     l->set = 0;
     l->member = 0;
 
-    ngx_http_pdns_legacy_send(&w, ngx_http_pdns_legacy_value,
-                              ngx_http_pdns_legacy_members);
+    ngx_http_pdns_migrate_send(&w, ngx_http_pdns_migrate_value,
+                              ngx_http_pdns_migrate_members);
 }
 
 
 static void
-ngx_http_pdns_legacy_value(redisReply *reply)
+ngx_http_pdns_migrate_value(redisReply *reply)
 {
     ngx_str_t               *data;
     ngx_http_pdns_set_t     *set;
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
     set = l->sets.elts;
 
     while (l->member == set[l->set].data.nelts) {
@@ -556,92 +553,45 @@ ngx_http_pdns_legacy_value(redisReply *reply)
 
     data = set[l->set].data.elts;
 
-    ngx_http_pdns_legacy_record(&set[l->set], &data[l->member++], reply);
-}
-
-
-static uint64_t
-ngx_http_pdns_legacy_number(redisReply *reply)
-{
-    uint64_t  n;
-
-    if (reply->type != REDIS_REPLY_STRING
-        || pdns_time_parse(&n, reply->str, reply->len) != 0)
-    {
-        return 0;
-    }
-
-    return n;
+    ngx_http_pdns_migrate_record(&set[l->set], &data[l->member++], reply);
 }
 
 
 static void
-ngx_http_pdns_legacy_record(ngx_http_pdns_set_t *set, ngx_str_t *data,
+ngx_http_pdns_migrate_record(ngx_http_pdns_set_t *set, ngx_str_t *data,
     redisReply *reply)
 {
-    size_t          i;
-    u_char          upper[32];
     uint16_t        type;
+    ngx_uint_t      i;
+    pdns_str_t      name, text, numbers[3];
     pdns_record_t   r;
     pdns_result_t   rc;
-
-    ngx_memzero(&r, sizeof(pdns_record_t));
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
         return;
     }
 
-    r.first = ngx_http_pdns_legacy_number(reply->element[0]);
-    r.last = ngx_http_pdns_legacy_number(reply->element[1]);
-    r.count = ngx_http_pdns_legacy_number(reply->element[2]);
+    for (i = 0; i < 3; i++) {
+        numbers[i].data = reply->element[i]->str;
+        numbers[i].len = reply->element[i]->len;
 
-    if (r.first == 0 || (r.last != 0 && r.last < r.first)) {
-        r.first = r.last;
+        if (reply->element[i]->type != REDIS_REPLY_STRING) {
+            numbers[i].data = NULL;
+        }
     }
 
-    if (r.last == 0) {
-        r.last = r.first;
+    name.data = (char *) set->name.data;
+    name.len = set->name.len;
+    text.data = (char *) data->data;
+    text.len = data->len;
+
+    if (pdns_type_parse(&type, (char *) set->type.data, set->type.len) != 0) {
+        type = 0;
     }
 
-    if (r.count == 0) {
-        r.count = 1;
-    }
-
-    /* it keeps the names of errors among data, in lower case */
-
-    for (i = 0; i < data->len && i < sizeof(upper); i++) {
-        upper[i] = ngx_toupper(data->data[i]);
-    }
-
-    rc = PDNS_OK;
-
-    if (r.last == 0) {
-        rc = PDNS_BAD_TIME;            /* it has expired, or never was whole */
-
-    } else if (data->len <= sizeof(upper)
-               && pdns_rcode((char *) upper, data->len))
-    {
-        rc = PDNS_NX;
-
-    } else if (pdns_type_parse(&type, (char *) set->type.data, set->type.len)
-                   != 0
-               || type == 0 || type == PDNS_ANY)
-    {
-        rc = PDNS_BAD_TYPE;
-
-    } else if (pdns_name_parse(&r.name, (char *) set->name.data,
-                               set->name.len)
-               != 0)
-    {
-        rc = PDNS_BAD_NAME;
-
-    } else if (pdns_rdata_parse(&r.rdata, type, (char *) data->data, data->len,
-                                ngx_http_pdns_legacy_text,
-                                sizeof(ngx_http_pdns_legacy_text))
-               != 0)
-    {
-        rc = PDNS_BAD_RDATA;
-    }
+    rc = pdns_published_record(&r, &name, &text, type, numbers,
+                               ngx_http_pdns_migrate_text,
+                               sizeof(ngx_http_pdns_migrate_text));
 
     ngx_http_pdns_store_record(&r, rc);
 }
@@ -650,21 +600,21 @@ ngx_http_pdns_legacy_record(ngx_http_pdns_set_t *set, ngx_str_t *data,
 /* All of a page is taken: the next one when it is stored. */
 
 static void
-ngx_http_pdns_legacy_page(void)
+ngx_http_pdns_migrate_page(void)
 {
-    ngx_http_pdns_store_wait(&ngx_http_pdns_legacy.waiter, 1);
+    ngx_http_pdns_store_wait(&ngx_http_pdns_migrate.waiter, 1);
 }
 
 
 static void
-ngx_http_pdns_legacy_stored(void *data)
+ngx_http_pdns_migrate_stored(void *data)
 {
     ngx_str_t                argv[5];
     ngx_uint_t               last;
     ngx_d4_redis_t          *rd;
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
 
     if (l->done) {
         return;
@@ -693,18 +643,18 @@ ngx_http_pdns_legacy_stored(void *data)
         argv[2].len = l->cursor_len;
     }
 
-    if (ngx_d4_redis_command(rd, 3, argv, ngx_http_pdns_legacy_kept, l)
+    if (ngx_d4_redis_command(rd, 3, argv, ngx_http_pdns_migrate_kept, l)
         != NGX_OK)
     {
-        ngx_http_pdns_legacy_again();
+        ngx_http_pdns_migrate_again();
     }
 }
 
 
 static void
-ngx_http_pdns_legacy_kept(void *data, redisReply *reply)
+ngx_http_pdns_migrate_kept(void *data, redisReply *reply)
 {
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
     l = data;
 
@@ -713,7 +663,7 @@ ngx_http_pdns_legacy_kept(void *data, redisReply *reply)
     }
 
     if (reply == NULL || reply->type != REDIS_REPLY_STATUS || ngx_exiting) {
-        ngx_http_pdns_legacy_again();
+        ngx_http_pdns_migrate_again();
         return;
     }
 
@@ -723,17 +673,17 @@ ngx_http_pdns_legacy_kept(void *data, redisReply *reply)
         return;
     }
 
-    ngx_http_pdns_legacy_scan();
+    ngx_http_pdns_migrate_scan();
 }
 
 
 static void
-ngx_http_pdns_legacy_send(pdns_resp_t *w, void (*reply)(redisReply *reply),
+ngx_http_pdns_migrate_send(pdns_resp_t *w, void (*reply)(redisReply *reply),
     void (*then)(void))
 {
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
-    l = &ngx_http_pdns_legacy;
+    l = &ngx_http_pdns_migrate;
 
     l->reply = reply;
     l->then = then;
@@ -742,11 +692,11 @@ ngx_http_pdns_legacy_send(pdns_resp_t *w, void (*reply)(redisReply *reply),
     l->failed = 0;
 
     if (w->failed
-        || ngx_d4_redis_each(l->legacy, &l->blocks, l->replies,
-                             ngx_http_pdns_legacy_reply, l)
+        || ngx_d4_redis_each(l->redis, &l->blocks, l->replies,
+                             ngx_http_pdns_migrate_reply, l)
            != NGX_OK)
     {
-        ngx_http_pdns_legacy_again();
+        ngx_http_pdns_migrate_again();
         return;
     }
 
@@ -755,9 +705,9 @@ ngx_http_pdns_legacy_send(pdns_resp_t *w, void (*reply)(redisReply *reply),
 
 
 static void
-ngx_http_pdns_legacy_reply(void *data, redisReply *reply)
+ngx_http_pdns_migrate_reply(void *data, redisReply *reply)
 {
-    ngx_http_pdns_legacy_t  *l;
+    ngx_http_pdns_migrate_t  *l;
 
     l = data;
 
@@ -766,7 +716,7 @@ ngx_http_pdns_legacy_reply(void *data, redisReply *reply)
     }
 
     if (reply == NULL) {
-        ngx_http_pdns_legacy_again();
+        ngx_http_pdns_migrate_again();
         return;
     }
 
