@@ -46,15 +46,17 @@ my $r = $t->post('/ingest', join("\n",
     '1500000000.1||c||s||CH||version.bind.||TXT||"9"||0||1',
     '1500000000.1||c||s||IN||nx.example.||A||NXDOMAIN||0||1',
     line(1500000000, 'x.SPAMHAUS.org.', 'A', '127.0.0.2'),
+    '{"rrname":"y.spamhaus.org","rrtype":"A","rdata":"127.0.0.2",'
+        . '"time_first":1500000000,"time_last":1500000000}',
     line(1500000000, 'f.example.', 'A', '192.0.2.6')),
     'X-Sensor-ID' => 'post');
 
 is($r->{status}, 200, 'a body of lines');
 is_deeply($json->decode($r->{content}),
-          { lines => 14, accepted => 5,
+          { lines => 15, accepted => 5,
             rejected => { short => 1, bad_ts => 1, bad_type => 1,
                           bad_name => 1, bad_rdata => 1, bad_json => 1,
-                          bad_class => 1, nx => 1, excluded => 1 } },
+                          bad_class => 1, nx => 1, excluded => 2 } },
           'each is counted for what it is');
 
 my ($c, @none) = grep { $_->{rdata} eq '1 x.example' }

@@ -196,11 +196,12 @@ ngx_http_pdns_store_line(u_char *p, size_t len, ngx_str_t *sensor)
     size_t                  i, n;
     u_char                 *sample;
     pdns_record_t           r;
-    pdns_result_t           rc;
+    pdns_result_t           rc, taken;
     ngx_http_pdns_store_t  *s;
 
     s = &ngx_http_pdns_store;
 
+    taken = PDNS_OK;
     s->sensor = sensor;
 
     for (i = 0; i < len && (p[i] == ' ' || p[i] == '\t'); i++) { /* void */ }
@@ -208,7 +209,11 @@ ngx_http_pdns_store_line(u_char *p, size_t len, ngx_str_t *sensor)
     if (i < len && p[i] == '{') {
         rc = pdns_json_parse((char *) p + i, len - i, ngx_http_pdns_rdata,
                              sizeof(ngx_http_pdns_rdata),
-                             ngx_http_pdns_store_take, &rc);
+                             ngx_http_pdns_store_take, &taken);
+
+        if (rc == PDNS_OK) {
+            rc = taken;
+        }
 
     } else {
         rc = pdns_line_parse(&r, (char *) p, len, ngx_http_pdns_rdata,
