@@ -25,6 +25,7 @@
  * ngx_http_pdns_queue.c    records from queues
  * ngx_http_pdns_sweep.c    the end of old records, with ngx_http_pdns_remove.c
  * ngx_http_pdns_migrate.c  the published analyzer's database, taken over
+ * ngx_http_pdns_errors.c   the end of error answers
  * ngx_http_pdns_bulk.c     a lookup for each of many values
  */
 
@@ -70,6 +71,8 @@ typedef struct {
     ngx_array_t               *only;      /* of ngx_uint_t: types kept */
     ngx_flag_t                 right;
     ngx_flag_t                 migrate;
+    time_t                     errors;    /* kept for so long, 0: not */
+    ngx_uint_t                 errors_max;   /* names with any */
     size_t                     memory;    /* of batches not yet written */
     ngx_msec_t                 flush;
     ngx_uint_t                 used;      /* "pdns on" stands somewhere */
@@ -158,6 +161,7 @@ typedef struct {
     ngx_str_t                  query;  /* of bulk: what was asked, or empty */
     ngx_uint_t                 index;  /* of a few that are no range */
     unsigned                   resume:1;  /* ctx->from is in it */
+    unsigned                   error:1;   /* OWNER: error answers, X: */
 } ngx_http_pdns_leaf_t;
 
 
@@ -261,6 +265,7 @@ struct ngx_http_pdns_ctx_s {
     unsigned                   summarize:1;
     unsigned                   expand:1;
     unsigned                   all:1;     /* an export */
+    unsigned                   errors:1;  /* of error answers */
 
     /* where it stands */
     ngx_http_pdns_walk_t      *walk;      /* NULL: one key, or a few */
@@ -471,6 +476,10 @@ void ngx_http_pdns_migrate_done(void);
 time_t ngx_http_pdns_retention(ngx_uint_t type);
 ngx_int_t ngx_http_pdns_sweep_init(void);
 void ngx_http_pdns_sweep_exit(void);
+
+/* Error answers that are too old or too many (ngx_http_pdns_errors.c). */
+void ngx_http_pdns_errors_init(void);
+void ngx_http_pdns_errors_exit(void);
 
 /* Becomes a consumer of the queues (ngx_http_pdns_queue.c). */
 ngx_int_t ngx_http_pdns_queue_init(void);

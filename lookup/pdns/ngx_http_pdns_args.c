@@ -33,6 +33,8 @@ static ngx_int_t ngx_http_pdns_arg_rdata(ngx_http_request_t *r,
     ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
 static ngx_int_t ngx_http_pdns_arg_sort(ngx_http_request_t *r,
     ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
+static ngx_int_t ngx_http_pdns_arg_errors(ngx_http_request_t *r,
+    ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
 static ngx_int_t ngx_http_pdns_arg_expand(ngx_http_request_t *r,
     ngx_http_pdns_ctx_t *ctx, ngx_str_t *value, ngx_uint_t data);
 
@@ -60,6 +62,7 @@ static ngx_http_pdns_arg_t  ngx_http_pdns_cof_args[] = {
       offsetof(pdns_filter_t, last_before) },
     { ngx_string("sort"), ngx_http_pdns_arg_sort, 0 },
     { ngx_string("expand"), ngx_http_pdns_arg_expand, 0 },
+    { ngx_string("errors"), ngx_http_pdns_arg_errors, 0 },
     { ngx_string("rdata"), ngx_http_pdns_arg_rdata, 0 },
     { ngx_string("rfc3339"), ngx_http_pdns_arg_flag, PDNS_COF_RFC3339 },
     { ngx_string("ms"), ngx_http_pdns_arg_flag, PDNS_COF_MS },
@@ -397,6 +400,29 @@ ngx_http_pdns_arg_expand(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
                           && ngx_memcmp(ctx->value.low, ctx->value.high,
                                         ctx->value.alen)
                              == 0));
+
+    return NGX_OK;
+}
+
+
+/* Of names only; those of a bulk request are looked at later. */
+
+static ngx_int_t
+ngx_http_pdns_arg_errors(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
+    ngx_str_t *value, ngx_uint_t data)
+{
+    ngx_int_t  on;
+
+    on = ngx_http_pdns_truth(value);
+
+    if (on == NGX_ERROR
+        || (on && ctx->form == NGX_HTTP_PDNS_COF && !ctx->all
+            && ctx->value.find != PDNS_FIND_NAME))
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->errors = on;
 
     return NGX_OK;
 }

@@ -108,7 +108,7 @@ ngx_http_pdns_detail_numbers(ngx_http_pdns_ctx_t *ctx,
             ask->row = &row[i];
             ask->text = 0;
 
-            pdns_key_name(&key, 'N', &name);
+            pdns_key_name(&key, row[i].leaf->error ? 'X' : 'N', &name);
             pdns_resp_command(&pipe->w, 6, "ZMSCORE");
             pdns_resp_word(&pipe->w, key.data, key.len);
             pdns_resp_prefixed(&pipe->w, 'f', row[i].member.data,

@@ -63,7 +63,7 @@ ngx_http_pdns_export_scan(ngx_http_pdns_ctx_t *ctx)
     pdns_resp_command(&pipe->w, 6, "SCAN");
     pdns_resp_word(&pipe->w, ctx->scan.data, ctx->scan.len);
     pdns_resp_text(&pipe->w, "MATCH");
-    pdns_resp_text(&pipe->w, "N:*");
+    pdns_resp_text(&pipe->w, ctx->errors ? "X:*" : "N:*");
     pdns_resp_text(&pipe->w, "COUNT");
     pdns_resp_number(&pipe->w, NGX_HTTP_PDNS_SCAN);
 
@@ -110,6 +110,7 @@ ngx_http_pdns_export_reply(void *data, ngx_uint_t i, redisReply *reply)
         }
 
         ngx_memzero(leaf, sizeof(ngx_http_pdns_leaf_t));
+        leaf->error = ctx->errors;
 
         if (key->type != REDIS_REPLY_STRING
             || pdns_key_owner(&leaf->name, (uint8_t *) key->str, key->len)

@@ -280,6 +280,11 @@ ngx_http_pdns_next_value(ngx_http_pdns_ctx_t *ctx)
             continue;
         }
 
+        if (ctx->errors && ctx->value.find != PDNS_FIND_NAME) {
+            ctx->nvalue++;             /* only names have them */
+            continue;
+        }
+
         if (ctx->value.find == PDNS_FIND_NAME
             || (ctx->value.find == PDNS_FIND_ADDR
                 && ngx_memcmp(ctx->value.low, ctx->value.high,
@@ -297,6 +302,7 @@ ngx_http_pdns_next_value(ngx_http_pdns_ctx_t *ctx)
 
             if (ctx->value.find == PDNS_FIND_NAME) {
                 leaf->name = ctx->value.name;
+                leaf->error = ctx->errors;
 
             } else {
                 leaf->type = NGX_HTTP_PDNS_ADDR;

@@ -23,6 +23,8 @@ static char *ngx_http_pdns_types(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_pdns_keep(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_pdns_keep_errors(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 
 static ngx_conf_num_bounds_t  ngx_http_pdns_limits = {
@@ -119,6 +121,13 @@ static ngx_command_t  ngx_http_pdns_commands[] = {
     { ngx_string("pdns_retention"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_pdns_keep,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pdns_errors"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_pdns_keep_errors,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -280,6 +289,8 @@ ngx_http_pdns_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    ngx_http_pdns_errors_init();
+
     return ngx_http_pdns_queue_init();
 }
 
@@ -295,6 +306,7 @@ ngx_http_pdns_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_pdns_errors_exit();
     ngx_http_pdns_sweep_exit();
     ngx_http_pdns_migrate_done();
     ngx_http_pdns_store_done();
@@ -327,6 +339,7 @@ ngx_http_pdns_create_main_conf(ngx_conf_t *cf)
 
     pmcf->right = NGX_CONF_UNSET;
     pmcf->migrate = NGX_CONF_UNSET;
+    pmcf->errors = NGX_CONF_UNSET;
     pmcf->sweep = NGX_CONF_UNSET_MSEC;
     pmcf->memory = NGX_CONF_UNSET_SIZE;
     pmcf->flush = NGX_CONF_UNSET_MSEC;
@@ -342,6 +355,7 @@ ngx_http_pdns_init_main_conf(ngx_conf_t *cf, void *conf)
 
     ngx_conf_init_value(pmcf->right, 1);
     ngx_conf_init_value(pmcf->migrate, 0);
+    ngx_conf_init_value(pmcf->errors, 0);
     ngx_conf_init_msec_value(pmcf->sweep, 3600000);
     ngx_conf_init_size_value(pmcf->memory, 32 * 1024 * 1024);
     ngx_conf_init_msec_value(pmcf->flush, 1000);
@@ -578,6 +592,55 @@ ngx_http_pdns_keep(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         r->type = type;
         r->ttl = ttl;
     }
+
+    return NGX_CONF_OK;
+}
+
+
+/* pdns_errors off | TIME [max=NAMES] */
+
+static char *
+ngx_http_pdns_keep_errors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_pdns_main_conf_t  *pmcf = conf;
+
+    ngx_int_t    max;
+    ngx_str_t   *value;
+    ngx_uint_t   off;
+
+    if (pmcf->errors != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    off = (ngx_strcmp(value[1].data, "off") == 0);
+
+    pmcf->errors = off ? 0 : ngx_parse_time(&value[1], 1);
+
+    if (pmcf->errors == (time_t) NGX_ERROR || (pmcf->errors == 0 && !off)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"pdns_errors\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    pmcf->errors_max = 1000000;
+
+    if (cf->args->nelts == 2) {
+        return NGX_CONF_OK;
+    }
+
+    max = (ngx_strncmp(value[2].data, "max=", 4) == 0)
+          ? ngx_atoi(value[2].data + 4, value[2].len - 4) : NGX_ERROR;
+
+    if (max == NGX_ERROR || max == 0 || off) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\" in \"pdns_errors\"",
+                           &value[2]);
+        return NGX_CONF_ERROR;
+    }
+
+    pmcf->errors_max = max;
 
     return NGX_CONF_OK;
 }

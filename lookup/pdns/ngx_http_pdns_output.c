@@ -161,6 +161,7 @@ ngx_http_pdns_output_row(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_row_t *row)
     a.first = row->first;
     a.last = row->last;
     a.count = row->count;
+    a.error = row->leaf->error;
 
     if (row->zone_first != 0 && row->zone_last != 0) {
         a.zone_first = row->zone_first;

@@ -47,7 +47,7 @@ ngx_http_pdns_leaf_key(pdns_key_t *key, ngx_http_pdns_leaf_t *leaf)
         break;
 
     default: /* NGX_HTTP_PDNS_OWNER */
-        pdns_key_name(key, 'N', &leaf->name);
+        pdns_key_name(key, leaf->error ? 'X' : 'N', &leaf->name);
     }
 }
 
@@ -537,7 +537,8 @@ ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
         }
     }
 
-    ttl = ngx_http_pdns_retention(row->type);
+    ttl = leaf->error ? ngx_http_pdns_worker.conf->errors
+                      : ngx_http_pdns_retention(row->type);
 
     if ((ttl != 0 && (time_t) row->last <= ngx_time() - ttl)
         || !pdns_filter_type(&ctx->filter, row->type)

@@ -234,6 +234,7 @@ static ngx_int_t
 ngx_http_pdns_everything(ngx_http_request_t *r)
 {
     size_t                i;
+    ngx_str_t             value;
     ngx_http_pdns_ctx_t  *ctx;
 
     ctx = ngx_http_pdns_create(r);
@@ -257,6 +258,16 @@ ngx_http_pdns_everything(ngx_http_request_t *r)
             return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "cursor",
                                        "the cursor is not valid");
         }
+    }
+
+    if (ngx_http_arg(r, (u_char *) "errors", 6, &value) == NGX_OK) {
+
+        if (value.len != 1 || (value.data[0] != '0' && value.data[0] != '1')) {
+            return ngx_http_pdns_error(r, NGX_HTTP_BAD_REQUEST, "argument",
+                                       "the argument errors is not valid");
+        }
+
+        ctx->errors = (value.data[0] == '1');
     }
 
     return ngx_http_pdns_lookup(r, ctx);

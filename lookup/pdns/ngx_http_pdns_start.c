@@ -138,6 +138,7 @@ ngx_http_pdns_walk_few(ngx_http_pdns_ctx_t *ctx)
         leaf->name = v->name;
 
         if (v->find == PDNS_FIND_NAME) {
+            leaf->error = ctx->errors;
             return NGX_OK;
         }
 

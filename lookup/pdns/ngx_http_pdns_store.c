@@ -14,6 +14,7 @@
 
 
 #include "ngx_http_pdns.h"
+#include "pdns_error.h"
 
 
 #define NGX_HTTP_PDNS_RECORDS  20000   /* of a batch */
@@ -300,6 +301,7 @@ ngx_http_pdns_store_take(void *ctx, pdns_record_t *r)
 static pdns_result_t
 ngx_http_pdns_store_wanted(pdns_record_t *r)
 {
+    char                        rcode[PDNS_RCODE];
     size_t                      len;
     u_char                      text[PDNS_NAME_TEXT];
     ngx_str_t                  *word;
@@ -324,7 +326,13 @@ ngx_http_pdns_store_wanted(pdns_record_t *r)
     }
 
     if (r->rcode.data != NULL) {
-        return PDNS_NX;
+
+        /* what would be removed at once is not written */
+
+        return (conf->errors != 0
+                && (time_t) r->last > ngx_time() - conf->errors
+                && pdns_rcode_text(rcode, r->rcode.data, r->rcode.len) != 0)
+               ? PDNS_OK : PDNS_NX;
     }
 
     if (conf->only != NULL) {

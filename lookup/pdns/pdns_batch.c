@@ -1,5 +1,6 @@
 
 #include "pdns_batch_core.h"
+#include "pdns_error.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,6 @@
 #define PDNS_EXTRAS      64            /* of a record, in one batch */
 
 
-static void *pdns_alloc(pdns_batch_t *b, size_t size);
-static int pdns_table_grow(pdns_table_t *t);
 static pdns_node_t *pdns_batch_name(pdns_batch_t *b, const pdns_name_t *name);
 static pdns_node_t *pdns_batch_target(pdns_batch_t *b,
     const pdns_record_t *r);
@@ -51,6 +50,7 @@ pdns_batch_free(pdns_batch_t *b)
     free(b->names.places);
     free(b->targets.places);
     free(b->entries.places);
+    free(b->errors.places);
     free(b->expect);
     free(b);
 }
@@ -80,11 +80,13 @@ pdns_batch_reset(pdns_batch_t *b)
     pdns_table_clear(&b->names);
     pdns_table_clear(&b->targets);
     pdns_table_clear(&b->entries);
+    pdns_table_clear(&b->errors);
 
     b->held = 0;
     b->again = 0;
     b->first_name = NULL;
     b->first_target = NULL;
+    b->first_error = NULL;
     b->nexpect = 0;
     b->added.records = 0;
     b->added.names = 0;
@@ -94,7 +96,7 @@ pdns_batch_reset(pdns_batch_t *b)
 size_t
 pdns_batch_size(const pdns_batch_t *b)
 {
-    return b->entries.used;
+    return b->entries.used + b->errors.used;
 }
 
 
@@ -112,7 +114,7 @@ pdns_batch_added(const pdns_batch_t *b, pdns_added_t *added)
 }
 
 
-static void *
+void *
 pdns_alloc(pdns_batch_t *b, size_t size)
 {
     void          *p;
@@ -148,7 +150,7 @@ pdns_alloc(pdns_batch_t *b, size_t size)
 }
 
 
-static int
+int
 pdns_table_grow(pdns_table_t *t)
 {
     size_t         i, size, place;
@@ -182,7 +184,7 @@ pdns_table_grow(pdns_table_t *t)
 }
 
 
-static void
+void
 pdns_table_put(pdns_table_t *t, pdns_link_t *link)
 {
     size_t  place;
@@ -201,6 +203,10 @@ pdns_batch_add(pdns_batch_t *b, const pdns_record_t *r)
     uint8_t        m[PDNS_MEMBER];
     pdns_node_t   *name;
     pdns_entry_t  *e;
+
+    if (r->rcode.data != NULL) {
+        return pdns_batch_error(b, r);
+    }
 
     if (pdns_table_grow(&b->names) != 0
         || pdns_table_grow(&b->targets) != 0

@@ -37,7 +37,10 @@ typedef struct {                       /* of what was acknowledged */
 pdns_batch_t *pdns_batch_create(const uint64_t seed[2], int right);
 void pdns_batch_free(pdns_batch_t *b);
 
-/* Adds a record, copied.  Returns 0, or -1 without memory: it is not in. */
+/*
+ * Adds a record, or an error answer whose rcode is one of pdns_rcode_text();
+ * copied.  Returns 0, or -1 without memory: it is not in.
+ */
 int pdns_batch_add(pdns_batch_t *b, const pdns_record_t *r);
 
 /* Distinct records in it, and the bytes it takes. */

@@ -19,6 +19,7 @@
 typedef struct pdns_node_s    pdns_node_t;
 typedef struct pdns_entry_s   pdns_entry_t;
 typedef struct pdns_chunk_s   pdns_chunk_t;
+typedef struct pdns_fault_s   pdns_fault_t;
 
 
 struct pdns_chunk_s {
@@ -112,13 +113,26 @@ struct pdns_batch_s {
     pdns_table_t    names;
     pdns_table_t    targets;
     pdns_table_t    entries;
+    pdns_table_t    errors;            /* answers without data */
     pdns_node_t    *first_name;
     pdns_node_t    *first_target;
+    pdns_fault_t   *first_error;
     uint8_t        *expect;            /* pdns_about_t of each command */
     size_t          nexpect;
     size_t          expect_size;
     pdns_added_t    added;
 };
+
+
+/* NULL without memory; it is the batch's. */
+void *pdns_alloc(pdns_batch_t *b, size_t size);
+
+/* Room for one more: 0, or -1 without memory; and takes it. */
+int pdns_table_grow(pdns_table_t *t);
+void pdns_table_put(pdns_table_t *t, pdns_link_t *link);
+
+/* What the command just written will be answered with. */
+void pdns_expect(pdns_batch_t *b, pdns_resp_t *w, pdns_about_t about);
 
 
 #pragma GCC visibility pop

@@ -1,5 +1,6 @@
 
 #include "pdns_batch_core.h"
+#include "pdns_error.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 
 static int pdns_batch_index(pdns_batch_t *b, const pdns_seen_t *seen,
     pdns_node_t *node);
-static void pdns_expect(pdns_batch_t *b, pdns_resp_t *w, pdns_about_t about);
 static void pdns_write_name(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node,
     const pdns_name_t *name);
 static void pdns_write_count(pdns_batch_t *b, pdns_resp_t *w,
@@ -73,6 +73,10 @@ pdns_batch_commands(pdns_batch_t *b, pdns_seen_t *seen, d4_blocks_t *out)
         }
     }
 
+    if (!b->again) {
+        pdns_write_errors(b, &w);
+    }
+
     pdns_resp_command(&w, 2, "GET");
     pdns_resp_text(&w, PDNS_KEY_EPOCH);
 
@@ -95,7 +99,7 @@ pdns_batch_index(pdns_batch_t *b, const pdns_seen_t *seen, pdns_node_t *node)
 }
 
 
-static void
+void
 pdns_expect(pdns_batch_t *b, pdns_resp_t *w, pdns_about_t about)
 {
     size_t    size;

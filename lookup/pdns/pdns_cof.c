@@ -42,6 +42,7 @@ size_t
 pdns_cof_bound(const pdns_answer_t *a)
 {
     return PDNS_COF_FIXED + 2 * a->rrname.len + 2 * a->rdata.len
+           + (a->error ? 6 * a->rdata.len : 0)
            + 6 * (a->query.len + a->bailiwick.len + a->sensor.len
                   + a->origin.len);
 }
@@ -112,6 +113,10 @@ pdns_cof_write(char *out, const pdns_answer_t *a, unsigned flags)
 
     if (flags & PDNS_COF_ARRAY) {
         *p++ = ']';
+    }
+
+    if (a->error) {
+        p = pdns_cof_text(p, "rcode", &a->rdata);
     }
 
     p = pdns_cof_text(p, "bailiwick", &a->bailiwick);

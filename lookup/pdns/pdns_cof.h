@@ -38,6 +38,7 @@ typedef struct {
     pdns_str_t   bailiwick;
     pdns_str_t   sensor;
     pdns_str_t   origin;
+    unsigned     error:1;              /* the data is a response code */
 } pdns_answer_t;
 
 

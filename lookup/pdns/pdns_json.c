@@ -1,5 +1,6 @@
 
 #include "pdns_json.h"
+#include "pdns_error.h"
 #include "pdns_line.h"
 
 #include <string.h>
@@ -74,9 +75,18 @@ pdns_json_parse(const char *p, size_t len, char *buf, size_t size,
 static pdns_result_t
 pdns_json_cof(pdns_record_t *r, json_t *object)
 {
+    char         rcode[PDNS_RCODE];
     json_t      *value;
     uint64_t     n;
     pdns_str_t   s;
+
+    /* an error answer is told by its code, which others may use freely */
+
+    if (pdns_json_text(object, "rcode", &r->rcode) == 0
+        && pdns_rcode_text(rcode, r->rcode.data, r->rcode.len) == 0)
+    {
+        r->rcode.data = NULL;
+    }
 
     if (pdns_json_text(object, "rrname", &s) != 0 || s.data == NULL) {
         return PDNS_BAD_FIELD;
@@ -106,7 +116,9 @@ pdns_json_cof(pdns_record_t *r, json_t *object)
         r->rdata.type = (uint16_t) n;
     }
 
-    if (r->rdata.type == 0 || r->rdata.type == PDNS_ANY) {
+    if (r->rcode.data == NULL
+        && (r->rdata.type == 0 || r->rdata.type == PDNS_ANY))
+    {
         return PDNS_BAD_TYPE;
     }
 

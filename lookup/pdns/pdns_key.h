@@ -10,7 +10,8 @@
  *                        what the published database counts besides.  The
  *                        member e, if there is an E: key
  *   E:{com.example}www   what came in besides, see pdns_extra_*
- *   X:{com.example}www   error answers: the rcode, its last time
+ *   X:{com.example}www   error answers: as in N:, the type that was asked for
+ *                        and the rcode in place of data
  *   R:{...}              of data: type + name (+ 0 + type + data, where the
  *                        key is only a name in it), the record's last time
  *   D:{#abcd}digest      the text of long data
@@ -19,6 +20,7 @@
  *                        characters; the rest of the tags that begin so
  *   P:examp              names by what they begin with, after a "www."
  *   4:, 4:<2 bytes>      addresses: buckets, the other bytes; and 6:, of 4
+ *   H:errors             the X: keys, each with the last time in it
  *   H:epoch              a random text; whoever takes members out of W: T: U:
  *                        P: 4: 6: sets another one before, so that writers
  *                        forget what they have written there

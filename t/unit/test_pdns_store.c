@@ -222,12 +222,13 @@ make_lines(void)
     int                i;
     char               answer[200], text[512];
 
-    static const char *types[] = { "A", "AAAA", "CNAME", "MX", "TXT", "SOA" };
+    static const char *types[] = { "A", "AAAA", "CNAME", "MX", "TXT", "SOA",
+                                   "PTR" };
 
     srandom(7);
 
     for (i = 0; i < RECORDS; i++) {
-        int  t = (int) (random() % 6), n = (int) (random() % 9);
+        int  t = (int) (random() % 7), n = (int) (random() % 9);
 
         switch (t) {
         case 0:
@@ -245,14 +246,18 @@ make_lines(void)
         case 4:
             snprintf(answer, sizeof(answer), "\"%0*d\"", 30 + 10 * n, n);
             break;
-        default:
+        case 5:
             snprintf(answer, sizeof(answer), "ns.a. root.b. %d 2 3 4 5", n);
+            break;
+        default:
+            snprintf(answer, sizeof(answer), "%s",
+                     (n % 2) ? "NXDOMAIN" : "UNKNOWN-ERROR-23");
         }
 
         snprintf(text, sizeof(text), "%ld||c||s||IN||n%ld.example%ld.com.||"
-                 "%s||%s||300||%ld", 1500000000 + random() % 1000,
+                 "%s||%s||%d||%ld", 1500000000 + random() % 1000,
                  random() % 5, random() % 3, types[t], answer,
-                 1 + random() % 9);
+                 (t == 6) ? 0 : 300, 1 + random() % 9);
         lines[i] = strdup(text);
     }
 }

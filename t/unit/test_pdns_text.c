@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "pdns_cof.h"
+#include "pdns_error.h"
 #include "pdns_idn.h"
 #include "pdns_json.h"
 #include "pdns_line.h"
@@ -294,6 +295,49 @@ line(pdns_record_t *r, const char *text)
 
 
 static void
+rcode_is(const char *text, const char *canonical)
+{
+    char    out[PDNS_RCODE];
+    size_t  len;
+
+    len = pdns_rcode_text(out, text, strlen(text));
+
+    assert_int_equal(len, strlen(canonical));
+    assert_memory_equal(out, canonical, len);
+
+    if (len != 0) {
+        assert_int_equal(pdns_rcode_text(out, canonical, len), len);
+        assert_memory_equal(out, canonical, len);
+
+        /* never as long as an address, which a member would take it for */
+
+        assert_true(len != 4 && len != 16);
+    }
+}
+
+
+static void
+test_rcode(void **state)
+{
+    (void) state;
+
+    rcode_is("NXDOMAIN", "NXDOMAIN");
+    rcode_is("nxdomain", "NXDOMAIN");
+    rcode_is("NOTIMPL", "NOTIMP");
+    rcode_is("NOTIMP", "NOTIMP");
+    rcode_is("UNKNOWN-ERROR-2", "RCODE2");
+    rcode_is("UNKNOWN-ERROR-65535", "RCODE65535");
+    rcode_is("RCODE23", "RCODE23");
+    rcode_is("RCODE", "");
+    rcode_is("RCODE123456", "");
+    rcode_is("UNKNOWN-ERROR-", "");
+    rcode_is("UNKNOWN-ERROR-x", "");
+    rcode_is("NOERROR", "");
+    rcode_is("", "");
+}
+
+
+static void
 test_line(void **state)
 {
     char           text[PDNS_NAME_TEXT];
@@ -559,6 +603,7 @@ main(void)
         cmocka_unit_test(test_idn),
         cmocka_unit_test(test_rdata),
         cmocka_unit_test(test_line),
+        cmocka_unit_test(test_rcode),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_dots),
     };
