@@ -17,7 +17,9 @@
 #include "pdns_error.h"
 
 
-#define NGX_HTTP_PDNS_RECORDS  20000   /* of a batch */
+#define NGX_HTTP_PDNS_RECORDS  50000   /* of a batch */
+#define NGX_HTTP_PDNS_SLICE    500     /* commands made at once */
+#define NGX_HTTP_PDNS_SLICES   3       /* on their way at once */
 #define NGX_HTTP_PDNS_SEEN     (1024 * 1024)
 #define NGX_HTTP_PDNS_RETRY    500     /* ms until a refused batch is sent */
 #define NGX_HTTP_PDNS_STAT     1000    /* ms between counters */
@@ -32,12 +34,20 @@ typedef struct {
 
 
 typedef struct {
+    d4_blocks_t                blocks;
+    ngx_uint_t                 replies;
+    unsigned                   last:1;    /* of the batch */
+} ngx_http_pdns_slice_t;
+
+
+typedef struct {
     ngx_http_pdns_worker_t    *worker;
     ngx_socket_t               fd[3];     /* debug logs of timers read it */
     pdns_batch_t              *open;
     pdns_batch_t              *sent;
-    d4_blocks_t                blocks;    /* of sent */
-    ngx_uint_t                 replies;
+    ngx_http_pdns_slice_t      slices[NGX_HTTP_PDNS_SLICES];  /* of sent */
+    ngx_uint_t                 slice;     /* the next to be answered */
+    ngx_uint_t                 nslices;   /* on their way */
     ngx_uint_t                 got;
     pdns_seen_t                seen;
     u_char                     epoch[64];
@@ -62,7 +72,9 @@ static void ngx_http_pdns_store_take(void *ctx, pdns_record_t *r);
 static pdns_result_t ngx_http_pdns_store_wanted(pdns_record_t *r);
 static void ngx_http_pdns_store_turn(void);
 static void ngx_http_pdns_store_send(void);
+static ngx_int_t ngx_http_pdns_store_slice(void);
 static void ngx_http_pdns_store_reply(void *data, redisReply *reply);
+static void ngx_http_pdns_store_next(void);
 static void ngx_http_pdns_store_answered(void);
 static void ngx_http_pdns_store_epoch(redisReply *reply);
 static void ngx_http_pdns_store_timer(ngx_event_t *ev);
@@ -91,6 +103,7 @@ ngx_http_pdns_store_event(ngx_event_t *ev, ngx_event_handler_pt handler)
 ngx_int_t
 ngx_http_pdns_store_init(ngx_cycle_t *cycle)
 {
+    ngx_uint_t               i;
     ngx_d4_conf_t           *conf;
     ngx_http_pdns_store_t   *s;
     ngx_http_pdns_worker_t  *w;
@@ -112,7 +125,9 @@ ngx_http_pdns_store_init(ngx_cycle_t *cycle)
     ngx_http_pdns_store_event(&s->retry, ngx_http_pdns_store_retry);
     ngx_http_pdns_store_event(&s->stat, ngx_http_pdns_store_stat);
 
-    d4_blocks_init(&s->blocks, &w->pool);
+    for (i = 0; i < NGX_HTTP_PDNS_SLICES; i++) {
+        d4_blocks_init(&s->slices[i].blocks, &w->pool);
+    }
 
     s->open = pdns_batch_create(s->seed, w->conf->right);
     s->sent = pdns_batch_create(s->seed, w->conf->right);
@@ -141,6 +156,7 @@ ngx_http_pdns_store_init(ngx_cycle_t *cycle)
 void
 ngx_http_pdns_store_done(void)
 {
+    ngx_uint_t              i;
     ngx_http_pdns_store_t  *s;
 
     s = &ngx_http_pdns_store;
@@ -164,7 +180,11 @@ ngx_http_pdns_store_done(void)
     }
 
     ngx_d4_redis_close(ngx_http_pdns_worker.store);
-    d4_blocks_free(&s->blocks);
+
+    for (i = 0; i < NGX_HTTP_PDNS_SLICES; i++) {
+        d4_blocks_free(&s->slices[i].blocks);
+    }
+
     pdns_batch_free(s->open);
     pdns_batch_free(s->sent);
     pdns_seen_free(&s->seen);
@@ -455,7 +475,6 @@ ngx_http_pdns_store_turn(void)
 static void
 ngx_http_pdns_store_send(void)
 {
-    int                     n;
     ngx_http_pdns_store_t  *s;
 
     s = &ngx_http_pdns_store;
@@ -464,30 +483,85 @@ ngx_http_pdns_store_send(void)
         return;                        /* it comes up with a turn */
     }
 
-    d4_blocks_free(&s->blocks);
+    s->slice = 0;
+    s->nslices = 0;
+    s->got = 0;
+    s->failed = 0;
+    s->changed = 0;
+    s->sending = 1;
 
-    n = pdns_batch_commands(s->sent, &s->seen, &s->blocks);
+    pdns_batch_rewind(s->sent);
 
-    if (n > 0) {
-        s->replies = n;
-        s->got = 0;
-        s->failed = 0;
-        s->changed = 0;
+    ngx_http_pdns_store_next();
+}
 
-        if (ngx_d4_redis_each(ngx_http_pdns_worker.store, &s->blocks, n,
-                              ngx_http_pdns_store_reply, s)
-            == NGX_OK)
-        {
-            s->sending = 1;
-            return;
+
+/*
+ * A batch is made and sent by slices, so that neither this worker's nor
+ * Redis' other clients wait for a whole one.
+ */
+
+static void
+ngx_http_pdns_store_next(void)
+{
+    ngx_http_pdns_store_t  *s;
+
+    s = &ngx_http_pdns_store;
+
+    while (!s->failed && s->nslices < NGX_HTTP_PDNS_SLICES
+           && !pdns_batch_written(s->sent))
+    {
+        if (ngx_http_pdns_store_slice() != NGX_OK) {
+            s->failed = 1;
         }
     }
 
-    pdns_seen_clear(&s->seen);
+    if (s->failed && s->nslices == 0) {
 
-    if (!s->retry.timer_set) {
-        ngx_add_timer(&s->retry, NGX_HTTP_PDNS_RETRY);
+        /* all of it again: what was done only counts twice */
+
+        s->sending = 0;
+        pdns_seen_clear(&s->seen);
+
+        if (!s->retry.timer_set) {
+            ngx_add_timer(&s->retry, NGX_HTTP_PDNS_RETRY);
+        }
     }
+}
+
+
+static ngx_int_t
+ngx_http_pdns_store_slice(void)
+{
+    int                     n;
+    ngx_http_pdns_slice_t  *slice;
+    ngx_http_pdns_store_t  *s;
+
+    s = &ngx_http_pdns_store;
+
+    slice = &s->slices[(s->slice + s->nslices) % NGX_HTTP_PDNS_SLICES];
+
+    d4_blocks_free(&slice->blocks);
+
+    n = pdns_batch_commands(s->sent, &s->seen, NGX_HTTP_PDNS_SLICE,
+                            &slice->blocks);
+    if (n <= 0) {
+        return NGX_ERROR;
+    }
+
+    slice->replies = n;
+    slice->last = pdns_batch_written(s->sent);
+
+    if (ngx_d4_redis_each(ngx_http_pdns_worker.store, &slice->blocks, n,
+                          ngx_http_pdns_store_reply, s)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    s->nslices++;
+
+    return NGX_OK;
 }
 
 
@@ -496,13 +570,19 @@ ngx_http_pdns_store_reply(void *data, redisReply *reply)
 {
     ngx_http_pdns_store_t  *s = data;
 
+    ngx_http_pdns_slice_t  *slice;
+
     if (!s->ready) {
         return;
     }
 
     if (reply == NULL) {
-        pdns_seen_clear(&s->seen);     /* again, when it is up */
-        s->sending = 0;
+
+        /* each slice is told; again, when the connection is up */
+
+        pdns_seen_clear(&s->seen);
+        s->failed = 1;
+        s->sending = (--s->nslices != 0);
         return;
     }
 
@@ -511,29 +591,29 @@ ngx_http_pdns_store_reply(void *data, redisReply *reply)
         ngx_d4_redis_writes(ngx_http_pdns_worker.store, reply);
     }
 
+    if (reply->type == REDIS_REPLY_INTEGER) {
+        pdns_batch_reply(s->sent, s->got, reply->integer);
+    }
+
     s->got++;
 
-    if (s->got < s->replies) {
+    slice = &s->slices[s->slice];
 
-        if (reply->type == REDIS_REPLY_INTEGER) {
-            pdns_batch_reply(s->sent, s->got - 1, reply->integer);
-        }
+    if (--slice->replies != 0) {
+        return;
+    }
 
+    s->slice = (s->slice + 1) % NGX_HTTP_PDNS_SLICES;
+    s->nslices--;
+
+    if (s->failed || !slice->last) {
+        ngx_http_pdns_store_next();
         return;
     }
 
     ngx_http_pdns_store_epoch(reply);
 
     s->sending = 0;
-
-    if (s->failed) {
-
-        /* all of it again: what was done only counts twice */
-
-        pdns_seen_clear(&s->seen);
-        ngx_add_timer(&s->retry, NGX_HTTP_PDNS_RETRY);
-        return;
-    }
 
     ngx_d4_redis_writes(ngx_http_pdns_worker.store, NULL);
 

@@ -12,6 +12,8 @@
 
 
 static pdns_node_t *pdns_batch_name(pdns_batch_t *b, const pdns_name_t *name);
+static int pdns_batch_group(pdns_batch_t *b, pdns_node_t *node,
+    const pdns_name_t *name, const uint8_t *addr);
 static pdns_node_t *pdns_batch_target(pdns_batch_t *b,
     const pdns_record_t *r);
 static pdns_entry_t *pdns_batch_entry(pdns_batch_t *b, pdns_node_t *name,
@@ -51,6 +53,7 @@ pdns_batch_free(pdns_batch_t *b)
     free(b->targets.places);
     free(b->entries.places);
     free(b->errors.places);
+    free(b->groups.places);
     free(b->expect);
     free(b);
 }
@@ -81,15 +84,18 @@ pdns_batch_reset(pdns_batch_t *b)
     pdns_table_clear(&b->targets);
     pdns_table_clear(&b->entries);
     pdns_table_clear(&b->errors);
+    pdns_table_clear(&b->groups);
 
     b->held = 0;
     b->again = 0;
     b->first_name = NULL;
     b->first_target = NULL;
     b->first_error = NULL;
-    b->nexpect = 0;
+    b->todo = NULL;
     b->added.records = 0;
     b->added.names = 0;
+
+    pdns_batch_rewind(b);
 }
 
 
@@ -210,7 +216,8 @@ pdns_batch_add(pdns_batch_t *b, const pdns_record_t *r)
 
     if (pdns_table_grow(&b->names) != 0
         || pdns_table_grow(&b->targets) != 0
-        || pdns_table_grow(&b->entries) != 0)
+        || pdns_table_grow(&b->entries) != 0
+        || pdns_table_grow(&b->groups) != 0)
     {
         return -1;
     }
@@ -289,8 +296,13 @@ pdns_batch_name(pdns_batch_t *b, const pdns_name_t *name)
     node->link.hash = hash;
     node->index = hash;
     node->last = &node->first;
+    node->owner = 1;
     node->len = name->len;
     memcpy(node->data, name->wire, name->len);
+
+    if (pdns_batch_group(b, node, name, NULL) != 0) {
+        return NULL;
+    }
 
     pdns_table_put(&b->names, &node->link);
     node->all = b->first_name;
@@ -300,9 +312,77 @@ pdns_batch_name(pdns_batch_t *b, const pdns_name_t *name)
 }
 
 
+/*
+ * The index that a node belongs to: of a name or, with addr, of the address
+ * that its key is of.
+ */
+
+static int
+pdns_batch_group(pdns_batch_t *b, pdns_node_t *node, const pdns_name_t *name,
+    const uint8_t *addr)
+{
+    uint64_t       hash;
+    unsigned       tag;
+    pdns_key_t     key;
+    pdns_link_t   *link;
+    pdns_group_t  *group;
+
+    tag = 0;
+
+    if (addr != NULL) {
+        pdns_key_bucket(&key, addr, node->alen);
+
+    } else {
+        tag = pdns_name_tag(name);
+        pdns_key_below(&key, name, tag);
+    }
+
+    hash = pdns_hash(b->seed, key.data, key.len);
+
+    for (link = b->groups.places[hash & (b->groups.size - 1)];
+         link != NULL;
+         link = link->next)
+    {
+        group = (pdns_group_t *) link;
+
+        if (link->hash == hash && group->len == key.len
+            && memcmp(group->data, key.data, key.len) == 0)
+        {
+            goto found;
+        }
+    }
+
+    if (pdns_table_grow(&b->groups) != 0) {
+        return -1;
+    }
+
+    group = pdns_alloc(b, sizeof(pdns_group_t) + key.len);
+    if (group == NULL) {
+        return -1;
+    }
+
+    memset(group, 0, sizeof(pdns_group_t));
+
+    group->link.hash = hash;
+    group->alen = (addr != NULL) ? node->alen : 0;
+    group->tag = (uint8_t) tag;
+    group->len = (uint16_t) key.len;
+    memcpy(group->data, key.data, key.len);
+
+    pdns_table_put(&b->groups, &group->link);
+
+found:
+
+    node->group = group;
+
+    return 0;
+}
+
+
 static pdns_node_t *
 pdns_batch_target(pdns_batch_t *b, const pdns_record_t *r)
 {
+    size_t         more;
     uint64_t       hash;
     pdns_key_t     key;
     pdns_link_t   *link;
@@ -325,7 +405,13 @@ pdns_batch_target(pdns_batch_t *b, const pdns_record_t *r)
         }
     }
 
-    node = pdns_alloc(b, sizeof(pdns_node_t) + key.len + PDNS_NAME_WIRE);
+    more = r->rdata.alen;
+
+    if (more == 0 && r->rdata.named) {
+        more = r->rdata.name.len;
+    }
+
+    node = pdns_alloc(b, sizeof(pdns_node_t) + key.len + more);
     if (node == NULL) {
         return NULL;
     }
@@ -344,11 +430,19 @@ pdns_batch_target(pdns_batch_t *b, const pdns_record_t *r)
         node->alen = r->rdata.alen;
         memcpy(node->data + key.len, r->rdata.addr, node->alen);
 
+        if (pdns_batch_group(b, node, NULL, r->rdata.addr) != 0) {
+            return NULL;
+        }
+
     } else if (r->rdata.named && r->rdata.name.labels > 0) {
         node->index = pdns_hash(b->seed, r->rdata.name.wire,
                                 r->rdata.name.len);
         node->wlen = r->rdata.name.len;
         memcpy(node->data + key.len, r->rdata.name.wire, node->wlen);
+
+        if (pdns_batch_group(b, node, &r->rdata.name, NULL) != 0) {
+            return NULL;
+        }
     }
 
     pdns_table_put(&b->targets, &node->link);

@@ -7,8 +7,9 @@
  * twice, and changes nothing else.  What another database has counted is not
  * added but kept beside it, so that it may be sent again and again.
  *
- * The life of a batch: add..., commands, one reply for each command; when
- * pdns_batch_more() says so commands and replies again; reset.
+ * The life of a batch: add..., commands until all are written, one reply for
+ * each command; when pdns_batch_more() says so commands and replies again;
+ * reset.
  */
 
 
@@ -48,12 +49,16 @@ size_t pdns_batch_size(const pdns_batch_t *b);
 size_t pdns_batch_held(const pdns_batch_t *b);
 
 /*
- * Writes the commands to out and returns how many they are, or -1 without
- * memory.  Indexes of what seen knows are left out; if what is written may not
- * be carried out, seen has to be cleared before it is written again.  The last
- * command reads the store's epoch.
+ * Writes the next commands to out, about max of them or all that are left, and
+ * returns how many they are, or -1 without memory.  Indexes of what seen knows
+ * are left out.  The last command reads the store's epoch; written is 1 from
+ * then on.  If what is written may not be carried out, seen has to be cleared
+ * and rewind called before it is written again.
  */
-int pdns_batch_commands(pdns_batch_t *b, pdns_seen_t *seen, d4_blocks_t *out);
+int pdns_batch_commands(pdns_batch_t *b, pdns_seen_t *seen, size_t max,
+    d4_blocks_t *out);
+int pdns_batch_written(const pdns_batch_t *b);
+void pdns_batch_rewind(pdns_batch_t *b);
 
 /* The integer that command i was answered with. */
 void pdns_batch_reply(pdns_batch_t *b, size_t i, long long n);

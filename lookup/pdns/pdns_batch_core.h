@@ -16,6 +16,7 @@
 #pragma GCC visibility push(hidden)
 
 
+typedef struct pdns_group_s   pdns_group_t;
 typedef struct pdns_node_s    pdns_node_t;
 typedef struct pdns_entry_s   pdns_entry_t;
 typedef struct pdns_chunk_s   pdns_chunk_t;
@@ -45,15 +46,34 @@ typedef struct {
 } pdns_table_t;
 
 
+/*
+ * A key of an index, W: or a bucket of addresses, and what is to be written
+ * there.
+ */
+
+struct pdns_group_s {
+    pdns_link_t     link;
+    pdns_group_t   *next;              /* of those with something to write */
+    pdns_node_t    *first;
+    uint8_t         alen;              /* of addresses; 0: names */
+    uint8_t         tag;               /* of names: labels of the tag */
+    uint16_t        len;
+    uint8_t         data[];            /* the key */
+};
+
+
 /* A name, or data that R: is about: something with a key of its own. */
 
 struct pdns_node_s {
     pdns_link_t     link;
     pdns_node_t    *all;               /* the next one of its kind */
+    pdns_group_t   *group;             /* NULL: it has no index */
+    pdns_node_t    *next_of_group;
     pdns_entry_t   *first;
     pdns_entry_t  **last;
     unsigned        extra:1;           /* E: is written, too */
     unsigned        sent:1;            /* its indexes are on the way */
+    unsigned        owner:1;           /* a name; else data */
     uint64_t        index;             /* hash of what is indexed */
     uint8_t         alen;              /* the address behind the key */
     uint8_t         wlen;              /* the name behind the key */
@@ -100,23 +120,43 @@ struct pdns_entry_s {
 typedef enum {
     PDNS_REPLY_OTHER = 0,
     PDNS_REPLY_NAME,                   /* N: members that were new */
-    PDNS_REPLY_BELOW                   /* W: a new name */
+    PDNS_REPLY_BELOW                   /* W: names that were new */
 } pdns_about_t;
+
+
+/* how far it is written */
+
+typedef enum {
+    PDNS_WRITE_NAMES = 0,
+    PDNS_WRITE_TARGETS,
+    PDNS_WRITE_GROUPS,
+    PDNS_WRITE_ERRORS,
+    PDNS_WRITE_EPOCH,
+    PDNS_WRITTEN
+} pdns_phase_t;
 
 
 struct pdns_batch_s {
     uint64_t        seed[2];
     int             right;
     int             again;             /* only what was lost */
+    int             begun;             /* commands have been written */
     pdns_chunk_t   *chunks;
     size_t          held;
     pdns_table_t    names;
     pdns_table_t    targets;
     pdns_table_t    entries;
+    pdns_table_t    groups;
     pdns_table_t    errors;            /* answers without data */
     pdns_node_t    *first_name;
     pdns_node_t    *first_target;
     pdns_fault_t   *first_error;
+    pdns_group_t   *todo;
+    pdns_phase_t    phase;
+    pdns_node_t    *node;              /* the next one to write */
+    pdns_entry_t   *entry;             /* and the next of its entries */
+    pdns_group_t   *group;
+    pdns_fault_t   *fault;
     uint8_t        *expect;            /* pdns_about_t of each command */
     size_t          nexpect;
     size_t          expect_size;

@@ -9,93 +9,235 @@
 #define PDNS_PER_ZADD    256           /* members of one command */
 
 
-static int pdns_batch_index(pdns_batch_t *b, const pdns_seen_t *seen,
-    pdns_node_t *node);
-static void pdns_write_name(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node,
-    const pdns_name_t *name);
+static void pdns_write_names(pdns_batch_t *b, pdns_resp_t *w,
+    const pdns_seen_t *seen);
+static void pdns_write_targets(pdns_batch_t *b, pdns_resp_t *w,
+    const pdns_seen_t *seen);
+static void pdns_write_next(pdns_batch_t *b, const pdns_seen_t *seen,
+    pdns_entry_t *e);
+static void pdns_write_groups(pdns_batch_t *b, pdns_resp_t *w,
+    pdns_seen_t *seen);
+static void pdns_write_name(pdns_batch_t *b, pdns_resp_t *w,
+    const pdns_name_t *name, pdns_entry_t *e, pdns_entry_t *end, size_t n);
 static void pdns_write_count(pdns_batch_t *b, pdns_resp_t *w,
     const pdns_key_t *key, pdns_entry_t *e);
 static void pdns_write_extra(pdns_batch_t *b, pdns_resp_t *w,
     const pdns_key_t *key, pdns_entry_t *e);
-static void pdns_write_below(pdns_batch_t *b, pdns_resp_t *w,
-    pdns_seen_t *seen, const pdns_name_t *name);
+static void pdns_write_target(pdns_batch_t *b, pdns_resp_t *w,
+    pdns_node_t *node, pdns_entry_t *e, pdns_entry_t *end, size_t n);
+static void pdns_todo(pdns_batch_t *b, pdns_node_t *node);
+static pdns_node_t *pdns_write_group(pdns_batch_t *b, pdns_resp_t *w,
+    pdns_seen_t *seen, pdns_node_t *node);
+static size_t pdns_write_member(pdns_group_t *group, pdns_node_t *node,
+    uint8_t *member);
+static void pdns_write_index(pdns_batch_t *b, pdns_resp_t *w,
+    const pdns_key_t *key, const void *member, size_t len);
+static void pdns_write_above(pdns_batch_t *b, pdns_resp_t *w,
+    pdns_seen_t *seen, pdns_group_t *group, pdns_node_t *node);
+static void pdns_write_prefix(pdns_batch_t *b, pdns_resp_t *w,
+    pdns_node_t *node);
 static int pdns_write_first(pdns_batch_t *b, pdns_seen_t *seen,
     const pdns_key_t *key, const void *member, size_t len);
-static void pdns_write_target(pdns_batch_t *b, pdns_resp_t *w,
-    pdns_node_t *node);
-static void pdns_write_bucket(pdns_batch_t *b, pdns_resp_t *w,
-    pdns_seen_t *seen, pdns_node_t *node);
+
+
+void
+pdns_batch_rewind(pdns_batch_t *b)
+{
+    pdns_group_t  *group;
+
+    b->begun = 0;
+    b->nexpect = 0;
+
+    if (b->again) {
+        return;
+    }
+
+    for (group = b->todo; group != NULL; group = group->next) {
+        group->first = NULL;
+    }
+
+    b->todo = NULL;
+}
 
 
 int
-pdns_batch_commands(pdns_batch_t *b, pdns_seen_t *seen, d4_blocks_t *out)
+pdns_batch_written(const pdns_batch_t *b)
 {
-    pdns_name_t   name;
-    pdns_node_t  *node;
-    pdns_resp_t   w;
+    return b->begun && b->phase == PDNS_WRITTEN;
+}
+
+
+int
+pdns_batch_commands(pdns_batch_t *b, pdns_seen_t *seen, size_t max,
+    d4_blocks_t *out)
+{
+    pdns_resp_t  w;
 
     pdns_resp_init(&w, out);
-    b->nexpect = 0;
 
-    for (node = b->first_name; node != NULL; node = node->all) {
-
-        if (node->first == NULL) {
-            continue;
-        }
-
-        pdns_name_load(&name, node->data, node->len);
-
-        if (!b->again) {
-            pdns_write_name(b, &w, node, &name);
-        }
-
-        if (pdns_batch_index(b, seen, node)) {
-            pdns_write_below(b, &w, seen, &name);
-        }
+    if (!b->begun) {
+        b->begun = 1;
+        b->phase = b->again ? PDNS_WRITE_GROUPS : PDNS_WRITE_NAMES;
+        b->node = b->again ? NULL : b->first_name;
+        b->entry = NULL;
+        b->group = b->todo;
+        b->fault = b->again ? NULL : b->first_error;
     }
 
-    for (node = b->first_target; node != NULL; node = node->all) {
+    while (w.commands < max && b->phase != PDNS_WRITTEN && !w.failed) {
 
-        if (!b->again) {
-            pdns_write_target(b, &w, node);
-        }
+        switch (b->phase) {
 
-        if (node->index == 0 || !pdns_batch_index(b, seen, node)) {
-            continue;
-        }
+        case PDNS_WRITE_NAMES:
+            pdns_write_names(b, &w, seen);
+            break;
 
-        if (node->alen != 0) {
-            pdns_write_bucket(b, &w, seen, node);
+        case PDNS_WRITE_TARGETS:
+            pdns_write_targets(b, &w, seen);
+            break;
 
-        } else {
-            pdns_name_load(&name, node->data + node->len, node->wlen);
-            pdns_write_below(b, &w, seen, &name);
+        case PDNS_WRITE_GROUPS:
+            pdns_write_groups(b, &w, seen);
+            break;
+
+        case PDNS_WRITE_ERRORS:
+            if (b->fault == NULL) {
+                b->phase = PDNS_WRITE_EPOCH;
+                break;
+            }
+
+            pdns_write_errors(b, &w);
+            break;
+
+        default: /* PDNS_WRITE_EPOCH */
+            pdns_resp_command(&w, 2, "GET");
+            pdns_resp_text(&w, PDNS_KEY_EPOCH);
+            pdns_expect(b, &w, PDNS_REPLY_OTHER);
+            b->phase = PDNS_WRITTEN;
         }
     }
-
-    if (!b->again) {
-        pdns_write_errors(b, &w);
-    }
-
-    pdns_resp_command(&w, 2, "GET");
-    pdns_resp_text(&w, PDNS_KEY_EPOCH);
 
     return w.failed ? -1 : (int) w.commands;
 }
 
 
-/* 1 when the indexes of a node are to be written now. */
+/* The next records of a name, or what follows the last name. */
 
-static int
-pdns_batch_index(pdns_batch_t *b, const pdns_seen_t *seen, pdns_node_t *node)
+static void
+pdns_write_names(pdns_batch_t *b, pdns_resp_t *w, const pdns_seen_t *seen)
 {
-    if (b->again) {
-        return !node->sent;
+    size_t         n;
+    pdns_name_t    name;
+    pdns_entry_t  *e, *from;
+
+    if (b->node == NULL) {
+        b->phase = PDNS_WRITE_TARGETS;
+        b->node = b->first_target;
+        return;
     }
 
-    node->sent = !pdns_seen(seen, node->index);
+    from = (b->entry != NULL) ? b->entry : b->node->first;
+    e = from;
 
-    return node->sent;
+    for (n = 0; e != NULL && n < PDNS_PER_ZADD; n++) {
+        e = e->next_of_name;
+    }
+
+    if (n > 0) {
+        pdns_name_load(&name, b->node->data, b->node->len);
+        pdns_write_name(b, w, &name, from, e, n);
+    }
+
+    pdns_write_next(b, seen, e);
+}
+
+
+static void
+pdns_write_targets(pdns_batch_t *b, pdns_resp_t *w, const pdns_seen_t *seen)
+{
+    size_t         n;
+    pdns_entry_t  *e, *from;
+
+    if (b->node == NULL) {
+        b->phase = PDNS_WRITE_GROUPS;
+        b->group = b->todo;
+        return;
+    }
+
+    from = (b->entry != NULL) ? b->entry : b->node->first;
+    e = from;
+
+    for (n = 0; e != NULL && n < PDNS_PER_ZADD; n++) {
+        e = e->next_of_target;
+    }
+
+    if (n > 0) {
+        pdns_write_target(b, w, b->node, from, e, n);
+    }
+
+    pdns_write_next(b, seen, e);
+}
+
+
+/* On to the entry e of the node or, behind its last one, to the next node. */
+
+static void
+pdns_write_next(pdns_batch_t *b, const pdns_seen_t *seen, pdns_entry_t *e)
+{
+    pdns_node_t  *node;
+
+    b->entry = e;
+
+    if (e != NULL) {
+        return;
+    }
+
+    node = b->node;
+    b->node = node->all;
+
+    if (node->group != NULL && node->first != NULL) {
+        node->sent = !pdns_seen(seen, node->index);
+
+        if (node->sent) {
+            pdns_todo(b, node);
+        }
+    }
+}
+
+
+/* The indexes of a node are to be written. */
+
+static void
+pdns_todo(pdns_batch_t *b, pdns_node_t *node)
+{
+    pdns_group_t  *group;
+
+    group = node->group;
+
+    if (group->first == NULL) {
+        group->next = b->todo;
+        b->todo = group;
+    }
+
+    node->next_of_group = group->first;
+    group->first = node;
+}
+
+
+static void
+pdns_write_groups(pdns_batch_t *b, pdns_resp_t *w, pdns_seen_t *seen)
+{
+    if (b->group == NULL) {
+        b->phase = PDNS_WRITE_ERRORS;
+        return;
+    }
+
+    b->node = pdns_write_group(b, w, seen, (b->node != NULL)
+                                           ? b->node : b->group->first);
+
+    if (b->node == NULL) {
+        b->group = b->group->next;
+    }
 }
 
 
@@ -122,56 +264,44 @@ pdns_expect(pdns_batch_t *b, pdns_resp_t *w, pdns_about_t about)
 }
 
 
+/* n records of a name, from e to before end. */
+
 static void
-pdns_write_name(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node,
-    const pdns_name_t *name)
+pdns_write_name(pdns_batch_t *b, pdns_resp_t *w, const pdns_name_t *name,
+    pdns_entry_t *e, pdns_entry_t *end, size_t n)
 {
-    size_t         n, extra;
+    unsigned       extra;
     pdns_key_t     key, ekey;
-    pdns_entry_t  *e, *from;
+    pdns_entry_t  *from;
 
     pdns_key_name(&key, 'N', name);
+    extra = e->name->extra;
 
-    e = node->first;
-    extra = node->extra;
+    pdns_resp_command(w, 3 + 4 * n + 2 * extra, "ZADD");
+    pdns_resp_word(w, key.data, key.len);
+    pdns_resp_text(w, "GT");
 
-    while (e != NULL) {
-        from = e;
-
-        for (n = 0; e != NULL && n < PDNS_PER_ZADD; n++) {
-            e = e->next_of_name;
-        }
-
-        pdns_resp_command(w, 3 + 4 * n + 2 * extra, "ZADD");
-        pdns_resp_word(w, key.data, key.len);
-        pdns_resp_text(w, "GT");
-
-        for ( /* void */ ; from != e; from = from->next_of_name) {
-            pdns_resp_number(w, (int64_t) from->last);
-            pdns_resp_prefixed(w, 'l', from->member, from->mlen);
-            pdns_resp_number(w, -(int64_t) from->first);
-            pdns_resp_prefixed(w, 'f', from->member, from->mlen);
-        }
-
-        if (extra) {
-            pdns_resp_text(w, "0");
-            pdns_resp_text(w, "e");
-            extra = 0;
-        }
-
-        pdns_expect(b, w, PDNS_REPLY_NAME);
+    for (from = e; from != end; from = from->next_of_name) {
+        pdns_resp_number(w, (int64_t) from->last);
+        pdns_resp_prefixed(w, 'l', from->member, from->mlen);
+        pdns_resp_number(w, -(int64_t) from->first);
+        pdns_resp_prefixed(w, 'f', from->member, from->mlen);
     }
 
-    if (node->extra) {
+    if (extra) {
+        pdns_resp_text(w, "0");
+        pdns_resp_text(w, "e");
         pdns_key_name(&ekey, 'E', name);
     }
 
-    for (e = node->first; e != NULL; e = e->next_of_name) {
+    pdns_expect(b, w, PDNS_REPLY_NAME);
 
-        pdns_write_count(b, w, &key, e);
+    for (from = e; from != end; from = from->next_of_name) {
 
-        if (node->extra) {
-            pdns_write_extra(b, w, &ekey, e);
+        pdns_write_count(b, w, &key, from);
+
+        if (extra) {
+            pdns_write_extra(b, w, &ekey, from);
         }
     }
 }
@@ -244,56 +374,205 @@ pdns_write_extra(pdns_batch_t *b, pdns_resp_t *w, const pdns_key_t *key,
 }
 
 
+/* n records of data, from e to before end. */
+
+static void
+pdns_write_target(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node,
+    pdns_entry_t *e, pdns_entry_t *end, size_t n)
+{
+    pdns_key_t     key;
+    pdns_entry_t  *from;
+
+    pdns_resp_command(w, 3 + 2 * n, "ZADD");
+    pdns_resp_word(w, node->data, node->len);
+    pdns_resp_text(w, "GT");
+
+    for (from = e; from != end; from = from->next_of_target) {
+        pdns_resp_number(w, (int64_t) from->last);
+        pdns_resp_word(w, from->rmember, from->rlen);
+    }
+
+    pdns_expect(b, w, PDNS_REPLY_OTHER);
+
+    /* behind R:, so that a sweeper that finds no R: may drop the text */
+
+    for (from = e; from != end; from = from->next_of_target) {
+
+        if (from->text.data == NULL) {
+            continue;
+        }
+
+        pdns_key_digest(&key, 'D', from->member + from->mlen - PDNS_DIGEST);
+        pdns_resp_command(w, 3, "SETNX");
+        pdns_resp_word(w, key.data, key.len);
+        pdns_resp_word(w, from->text.data, from->text.len);
+        pdns_expect(b, w, PDNS_REPLY_OTHER);
+    }
+}
+
+
+/*
+ * What is to be written to an index, from a node on, as much as one command
+ * may hold: what lies in one place of the store is met once.  Returns the node
+ * to go on with.
+ */
+
+static pdns_node_t *
+pdns_write_group(pdns_batch_t *b, pdns_resp_t *w, pdns_seen_t *seen,
+    pdns_node_t *node)
+{
+    size_t         n, len;
+    uint8_t        member[PDNS_NAME_TEXT];
+    pdns_node_t   *one, *end;
+    pdns_group_t  *group;
+
+    group = node->group;
+    end = node;
+
+    for (n = 0; end != NULL && n < PDNS_PER_ZADD; n++) {
+        end = end->next_of_group;
+    }
+
+    pdns_write_above(b, w, seen, group, node);
+
+    pdns_resp_command(w, 2 + 2 * n, "ZADD");
+    pdns_resp_word(w, group->data, group->len);
+
+    for (one = node; one != end; one = one->next_of_group) {
+        len = pdns_write_member(group, one, member);
+
+        pdns_resp_text(w, "0");
+        pdns_resp_word(w, member, len);
+    }
+
+    pdns_expect(b, w, (group->alen == 0) ? PDNS_REPLY_BELOW
+                                         : PDNS_REPLY_OTHER);
+
+    if (b->right && group->alen == 0) {
+        for (one = node; one != end; one = one->next_of_group) {
+            pdns_write_prefix(b, w, one);
+        }
+    }
+
+    return end;
+}
+
+
+static void
+pdns_node_name(const pdns_node_t *node, pdns_name_t *name)
+{
+    if (node->owner) {
+        pdns_name_load(name, node->data, node->len);
+
+    } else {
+        pdns_name_load(name, node->data + node->len, node->wlen);
+    }
+}
+
+
+/* What an index calls a node: its last labels, or its last bytes. */
+
+static size_t
+pdns_write_member(pdns_group_t *group, pdns_node_t *node, uint8_t *member)
+{
+    size_t       n;
+    pdns_name_t  name;
+
+    if (group->alen != 0) {
+        n = pdns_bucket_size(node->alen);
+        memcpy(member, node->data + node->len + n, node->alen - n);
+
+        return node->alen - n;
+    }
+
+    pdns_node_name(node, &name);
+
+    return (group->tag < name.labels)
+           ? pdns_name_key((char *) member, &name, group->tag, name.labels)
+           : 0;
+}
+
+
 static void
 pdns_write_index(pdns_batch_t *b, pdns_resp_t *w, const pdns_key_t *key,
-    const void *member, size_t len, pdns_about_t about)
+    const void *member, size_t len)
 {
     pdns_resp_command(w, 4, "ZADD");
     pdns_resp_word(w, key->data, key->len);
     pdns_resp_text(w, "0");
     pdns_resp_word(w, member, len);
-    pdns_expect(b, w, about);
+    pdns_expect(b, w, PDNS_REPLY_OTHER);
+}
+
+
+/* The index of indexes that lists a group; node is one of those in it. */
+
+static void
+pdns_write_above(pdns_batch_t *b, pdns_resp_t *w, pdns_seen_t *seen,
+    pdns_group_t *group, pdns_node_t *node)
+{
+    char            top[PDNS_NAME_TEXT], text[PDNS_NAME_TEXT];
+    size_t          n, topn;
+    pdns_key_t      key;
+    pdns_name_t     name;
+    const uint8_t  *addr;
+
+    if (group->alen != 0) {
+        addr = node->data + node->len;
+        n = pdns_bucket_size(group->alen);
+
+        pdns_key_buckets(&key, group->alen);
+
+        if (pdns_write_first(b, seen, &key, addr, n)) {
+            pdns_write_index(b, w, &key, addr, n);
+        }
+
+        return;
+    }
+
+    if (group->tag == 0) {
+        return;                        /* the root */
+    }
+
+    pdns_node_name(node, &name);
+
+    topn = pdns_name_key(top, &name, 0, 1);
+    n = (group->tag > 1) ? pdns_name_key(text, &name, 1, group->tag) : 0;
+
+    pdns_key_tags(&key, top, topn, text, n);
+
+    if (!pdns_write_first(b, seen, &key, text, n)) {
+        return;
+    }
+
+    pdns_write_index(b, w, &key, text, n);
+
+    n = (n < 2) ? n : 2;
+    pdns_key_tops(&key, top, topn);
+
+    if (pdns_write_first(b, seen, &key, text, n)) {
+        pdns_write_index(b, w, &key, text, n);
+    }
 }
 
 
 static void
-pdns_write_below(pdns_batch_t *b, pdns_resp_t *w, pdns_seen_t *seen,
-    const pdns_name_t *name)
+pdns_write_prefix(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node)
 {
-    char        top[PDNS_NAME_TEXT], text[PDNS_NAME_TEXT];
-    size_t      n, topn;
-    unsigned    tag;
-    pdns_key_t  key;
+    char         text[PDNS_NAME_TEXT];
+    size_t       n;
+    pdns_key_t   key;
+    pdns_name_t  name;
 
-    tag = pdns_name_tag(name);
+    pdns_node_name(node, &name);
 
-    pdns_key_below(&key, name, tag);
-    text[0] = '\0';
-    n = (tag < name->labels)
-        ? pdns_name_key(text, name, tag, name->labels) : 0;
-    pdns_write_index(b, w, &key, text, n, PDNS_REPLY_BELOW);
-
-    if (name->labels == 0) {
+    if (name.labels == 0) {
         return;
     }
 
-    topn = pdns_name_key(top, name, 0, 1);
-    n = (tag > 1) ? pdns_name_key(text, name, 1, tag) : 0;
-
-    pdns_key_tags(&key, top, topn, text, n);
-
-    if (pdns_write_first(b, seen, &key, text, n)) {
-        pdns_write_index(b, w, &key, text, n, PDNS_REPLY_OTHER);
-
-        pdns_key_tops(&key, top, topn);
-        pdns_write_index(b, w, &key, text, (n < 2) ? n : 2, PDNS_REPLY_OTHER);
-    }
-
-    if (b->right) {
-        n = pdns_name_text(text, name);
-        pdns_key_prefix(&key, text, n);
-        pdns_write_index(b, w, &key, text, n, PDNS_REPLY_OTHER);
-    }
+    n = pdns_name_text(text, &name);
+    pdns_key_prefix(&key, text, n);
+    pdns_write_index(b, w, &key, text, n);
 }
 
 
@@ -321,74 +600,6 @@ pdns_write_first(pdns_batch_t *b, pdns_seen_t *seen, const pdns_key_t *key,
 }
 
 
-static void
-pdns_write_target(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node)
-{
-    size_t          n;
-    pdns_key_t      key;
-    pdns_entry_t   *e, *from;
-
-    e = node->first;
-
-    while (e != NULL) {
-        from = e;
-
-        for (n = 0; e != NULL && n < PDNS_PER_ZADD; n++) {
-            e = e->next_of_target;
-        }
-
-        pdns_resp_command(w, 3 + 2 * n, "ZADD");
-        pdns_resp_word(w, node->data, node->len);
-        pdns_resp_text(w, "GT");
-
-        for ( /* void */ ; from != e; from = from->next_of_target) {
-            pdns_resp_number(w, (int64_t) from->last);
-            pdns_resp_word(w, from->rmember, from->rlen);
-        }
-
-        pdns_expect(b, w, PDNS_REPLY_OTHER);
-    }
-
-    /* behind R:, so that a sweeper that finds no R: may drop the text */
-
-    for (e = node->first; e != NULL; e = e->next_of_target) {
-
-        if (e->text.data == NULL) {
-            continue;
-        }
-
-        pdns_key_digest(&key, 'D',
-                        e->member + e->mlen - PDNS_DIGEST);
-        pdns_resp_command(w, 3, "SETNX");
-        pdns_resp_word(w, key.data, key.len);
-        pdns_resp_word(w, e->text.data, e->text.len);
-        pdns_expect(b, w, PDNS_REPLY_OTHER);
-    }
-}
-
-
-static void
-pdns_write_bucket(pdns_batch_t *b, pdns_resp_t *w, pdns_seen_t *seen,
-    pdns_node_t *node)
-{
-    size_t          n;
-    pdns_key_t      key;
-    const uint8_t  *addr;
-
-    addr = node->data + node->len;
-    n = pdns_bucket_size(node->alen);
-
-    pdns_key_buckets(&key, node->alen);
-
-    if (pdns_write_first(b, seen, &key, addr, n)) {
-        pdns_write_index(b, w, &key, addr, n, PDNS_REPLY_OTHER);
-    }
-
-    pdns_key_bucket(&key, addr, node->alen);
-    pdns_write_index(b, w, &key, addr + n, node->alen - n, PDNS_REPLY_OTHER);
-}
-
-
 void
 pdns_batch_reply(pdns_batch_t *b, size_t i, long long n)
 {
@@ -403,7 +614,7 @@ pdns_batch_reply(pdns_batch_t *b, size_t i, long long n)
         break;
 
     case PDNS_REPLY_BELOW:
-        b->added.names++;
+        b->added.names += (uint64_t) n;
         break;
 
     default:
@@ -415,8 +626,9 @@ pdns_batch_reply(pdns_batch_t *b, size_t i, long long n)
 int
 pdns_batch_more(pdns_batch_t *b, pdns_seen_t *seen, int changed)
 {
-    int           again;
-    pdns_node_t  *node;
+    int            i, again;
+    pdns_node_t   *node;
+    pdns_group_t  *group;
 
     again = b->again;
 
@@ -424,29 +636,31 @@ pdns_batch_more(pdns_batch_t *b, pdns_seen_t *seen, int changed)
         pdns_seen_clear(seen);
     }
 
-    for (node = b->first_name; node != NULL; node = node->all) {
-
-        if (node->sent || again) {
+    for (group = b->todo; group != NULL; group = group->next) {
+        for (node = group->first; node != NULL; node = node->next_of_group) {
             pdns_seen_add(seen, node->index);
-
-        } else if (changed) {
-            b->again = 1;
         }
     }
 
-    for (node = b->first_target; node != NULL; node = node->all) {
+    if (!changed || again) {
+        return 0;
+    }
 
-        if (node->index == 0) {
-            continue;
-        }
+    /* what was left out because it had been there */
 
-        if (node->sent || again) {
-            pdns_seen_add(seen, node->index);
+    pdns_batch_rewind(b);
 
-        } else if (changed) {
-            b->again = 1;
+    for (i = 0; i < 2; i++) {
+        node = (i == 0) ? b->first_name : b->first_target;
+
+        for ( /* void */ ; node != NULL; node = node->all) {
+            if (node->group != NULL && node->first != NULL && !node->sent) {
+                pdns_todo(b, node);
+            }
         }
     }
 
-    return b->again && !again;
+    b->again = (b->todo != NULL);
+
+    return b->again;
 }

@@ -6,7 +6,7 @@
 #include <strings.h>
 
 
-#define PDNS_PER_ZADD  256             /* members of one command */
+#define PDNS_PER_ZADD  64              /* members of one command */
 
 
 struct pdns_fault_s {
@@ -180,7 +180,10 @@ pdns_fault_key(pdns_key_t *key, const pdns_fault_t *f)
 }
 
 
-/* The list of names comes last: what is in it is found by whoever removes. */
+/*
+ * The list of names comes behind them: what is in it is found by whoever
+ * removes.
+ */
 
 void
 pdns_write_errors(pdns_batch_t *b, pdns_resp_t *w)
@@ -189,7 +192,10 @@ pdns_write_errors(pdns_batch_t *b, pdns_resp_t *w)
     pdns_key_t     key;
     pdns_fault_t  *f, *from;
 
-    for (f = b->first_error; f != NULL; f = f->all) {
+    from = b->fault;
+    n = 0;
+
+    for (f = from; f != NULL && n < PDNS_PER_ZADD; f = f->all) {
         pdns_fault_key(&key, f);
 
         pdns_resp_command(w, 7, "ZADD");
@@ -206,27 +212,21 @@ pdns_write_errors(pdns_batch_t *b, pdns_resp_t *w)
         pdns_resp_number(w, (int64_t) f->count);
         pdns_resp_prefixed(w, 'c', f->member, f->mlen);
         pdns_expect(b, w, PDNS_REPLY_OTHER);
+
+        n++;
     }
 
-    f = b->first_error;
+    b->fault = f;
 
-    while (f != NULL) {
-        from = f;
+    pdns_resp_command(w, 3 + 2 * n, "ZADD");
+    pdns_resp_text(w, PDNS_KEY_ERRORS);
+    pdns_resp_text(w, "GT");
 
-        for (n = 0; f != NULL && n < PDNS_PER_ZADD; n++) {
-            f = f->all;
-        }
-
-        pdns_resp_command(w, 3 + 2 * n, "ZADD");
-        pdns_resp_text(w, PDNS_KEY_ERRORS);
-        pdns_resp_text(w, "GT");
-
-        for ( /* void */ ; from != f; from = from->all) {
-            pdns_fault_key(&key, from);
-            pdns_resp_number(w, (int64_t) from->last);
-            pdns_resp_word(w, key.data, key.len);
-        }
-
-        pdns_expect(b, w, PDNS_REPLY_OTHER);
+    for ( /* void */ ; from != f; from = from->all) {
+        pdns_fault_key(&key, from);
+        pdns_resp_number(w, (int64_t) from->last);
+        pdns_resp_word(w, key.data, key.len);
     }
+
+    pdns_expect(b, w, PDNS_REPLY_OTHER);
 }

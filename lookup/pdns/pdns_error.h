@@ -32,7 +32,7 @@ size_t pdns_rcode_text(char out[PDNS_RCODE], const char *p, size_t len);
 /* Adds a record whose rcode is one; as pdns_batch_add(). */
 int pdns_batch_error(pdns_batch_t *b, const pdns_record_t *r);
 
-/* Writes the commands for those of a batch. */
+/* Writes the commands for the next of a batch, from b->fault on. */
 void pdns_write_errors(pdns_batch_t *b, pdns_resp_t *w);
 
 

@@ -95,8 +95,8 @@ commands(pdns_record_t *r)
 
     d4_pool_init(&pool, 0);
     d4_blocks_init(&blocks, &pool);
-    n = pdns_batch_commands(b, &seen, &blocks);
-    require(n > 3);
+    n = pdns_batch_commands(b, &seen, SIZE_MAX, &blocks);
+    require(n > 3 && pdns_batch_written(b));
 
     flat = unit_flat(&blocks);
     p = flat;
