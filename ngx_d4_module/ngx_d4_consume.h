@@ -28,7 +28,7 @@
 
 
 #define NGX_D4_CONSUME_ELEMENTS  10000
-#define NGX_D4_CONSUME_BLOCKS    16
+#define NGX_D4_CONSUME_BLOCKS    64
 
 
 typedef struct ngx_d4_consumer_s  ngx_d4_consumer_t;
@@ -56,7 +56,7 @@ typedef struct {
     ngx_uint_t           elements;  /* most of a block, 1 to 10000 */
     size_t               bytes;     /* most of a block; but one element is
                                        taken whatever its size */
-    ngx_uint_t           blocks;    /* most not acknowledged, 1 to 16 */
+    ngx_uint_t           blocks;    /* most not acknowledged, 1 to 64 */
     ngx_d4_block_pt      block;
     ngx_d4_acked_pt      acked;     /* may be NULL */
 } ngx_d4_consume_conf_t;

@@ -15,6 +15,7 @@
 
 
 #define NGX_HTTP_PDNS_WAIT  60000      /* ms for the store */
+#define NGX_HTTP_PDNS_TURN  32768      /* bytes before others have theirs */
 
 
 typedef struct {
@@ -149,11 +150,13 @@ ngx_http_pdns_ingest_read(ngx_http_request_t *r)
 static void
 ngx_http_pdns_ingest_go(ngx_http_pdns_post_t *post)
 {
+    size_t               taken;
     ngx_int_t            rc;
     ngx_chain_t         *cl;
     ngx_http_request_t  *r;
 
     r = post->request;
+    taken = 0;
 
     for ( ;; ) {
 
@@ -166,6 +169,7 @@ ngx_http_pdns_ingest_go(ngx_http_pdns_post_t *post)
                 return;
             }
 
+            taken += cl->buf->last - cl->buf->pos;
             cl->buf->pos = cl->buf->last;
         }
 
@@ -177,6 +181,14 @@ ngx_http_pdns_ingest_go(ngx_http_pdns_post_t *post)
 
         if (!ngx_http_pdns_store_room()) {
             ngx_http_pdns_ingest_wait(post);
+            return;
+        }
+
+        if (taken >= NGX_HTTP_PDNS_TURN) {
+
+            /* a fast client must not keep the worker from all others */
+
+            ngx_post_event(r->connection->read, &ngx_posted_next_events);
             return;
         }
 

@@ -14,9 +14,9 @@
 #include "ngx_http_pdns.h"
 
 
-#define NGX_HTTP_PDNS_BLOCK   5000     /* elements */
-#define NGX_HTTP_PDNS_BYTES   (4 * 1024 * 1024)
-#define NGX_HTTP_PDNS_BLOCKS  8        /* out at once */
+#define NGX_HTTP_PDNS_BLOCK   1000     /* elements: a few ms of the worker */
+#define NGX_HTTP_PDNS_BYTES   (1024 * 1024)
+#define NGX_HTTP_PDNS_BLOCKS  NGX_D4_CONSUME_BLOCKS  /* out at once */
 
 
 typedef struct {
@@ -120,9 +120,14 @@ ngx_http_pdns_queue_block(void *data, uint64_t token, ngx_str_t *elements,
         ngx_http_pdns_queue_element(&elements[i]);
     }
 
-    /* less than there might have been is all there is: it need not wait */
+    /*
+     * less than there might have been is all there is; and what may be out is
+     * written by halves, so that one is taken while the other is stored
+     */
 
-    ngx_http_pdns_store_wait(&block->waiter, n < NGX_HTTP_PDNS_BLOCK);
+    ngx_http_pdns_store_wait(&block->waiter,
+                             n < NGX_HTTP_PDNS_BLOCK
+                             || queue->out >= NGX_HTTP_PDNS_BLOCKS / 2);
     ngx_http_pdns_queue_more(queue);
 }
 
