@@ -217,6 +217,7 @@ typedef struct {
     ngx_pool_t                *pool;   /* and their memory */
     ngx_uint_t                 next;   /* of them */
     ngx_uint_t                 asked;  /* how many are being listed */
+    ngx_uint_t                 limit;  /* and how much of each at most */
     ngx_array_t               *lists;  /* of ngx_array_t: what is listed */
     ngx_str_t                  resume_top;   /* where the first of each */
     ngx_str_t                  resume_outer; /* level begins */
@@ -277,8 +278,12 @@ struct ngx_http_pdns_ctx_s {
     ngx_array_t               *heads;     /* what was read of each */
     ngx_array_t               *asked;     /* rows that were asked about */
     ngx_uint_t                 most;      /* members read of each */
+    ngx_uint_t                 width;     /* keys for the next step, least */
     ngx_pool_t                *row_pool;  /* of the records read last */
     ngx_array_t                rows;      /* of ngx_http_pdns_row_t */
+    ngx_uint_t                 row;       /* the first not yet put out */
+    ngx_uint_t                 row_end;   /* of those that are next */
+    ngx_uint_t                 window;    /* how many they were, at most */
     ngx_uint_t                 detailed;  /* questions asked about them */
     ngx_http_pdns_leaf_t      *large;     /* a key that is read in pieces */
     pdns_cursor_t             *at;        /* and where */
@@ -327,6 +332,13 @@ ngx_int_t ngx_http_pdns_lookup(ngx_http_request_t *r,
 void ngx_http_pdns_ask(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_pipe_t *pipe,
     ngx_http_pdns_reply_pt reply, ngx_http_pdns_step_pt then);
 
+/*
+ * How many records the page needs to be complete and to know of a next one;
+ * and how many keys to look at for them, more with each step that finds less.
+ */
+uint64_t ngx_http_pdns_needed(ngx_http_pdns_ctx_t *ctx);
+ngx_uint_t ngx_http_pdns_width(ngx_http_pdns_ctx_t *ctx);
+
 /* The lookup goes on, or fails with a status. */
 void ngx_http_pdns_next(ngx_http_pdns_ctx_t *ctx);
 void ngx_http_pdns_fail(ngx_http_pdns_ctx_t *ctx, ngx_int_t status);
@@ -362,7 +374,7 @@ size_t ngx_http_pdns_leaf_id(ngx_http_pdns_ctx_t *ctx,
 /* Asks for records of the next keys; ctx->rows has them afterwards. */
 void ngx_http_pdns_read(ngx_http_pdns_ctx_t *ctx);
 
-/* Asks for what is not known of the rows; NGX_DONE: all is known. */
+/* Asks for what is not known of the next rows; NGX_DONE: all is known. */
 ngx_int_t ngx_http_pdns_detail(ngx_http_pdns_ctx_t *ctx);
 
 /* Reading itself (ngx_http_pdns_read.c, ngx_http_pdns_large.c). */
@@ -381,7 +393,7 @@ void ngx_http_pdns_read_large(ngx_http_pdns_ctx_t *ctx);
 void ngx_http_pdns_leaf_key(pdns_key_t *key, ngx_http_pdns_leaf_t *leaf);
 
 
-/* Puts the rows into the answer: NGX_OK, NGX_DONE: it is complete. */
+/* Puts the next rows into the answer: NGX_OK, NGX_DONE: it is complete. */
 ngx_int_t ngx_http_pdns_output_rows(ngx_http_pdns_ctx_t *ctx);
 
 /* Sends what is due.  NGX_AGAIN: the client is slow. */

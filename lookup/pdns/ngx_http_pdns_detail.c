@@ -5,8 +5,8 @@
 
 
 /*
- * What the rows do not know yet: first times and counts of records that were
- * found by their data, texts that are kept by their digest, and then what
+ * What the next rows do not know yet: first times and counts of records that
+ * were found by their data, texts that are kept by their digest, and then what
  * E: holds of them.
  */
 
@@ -93,7 +93,7 @@ ngx_http_pdns_detail_numbers(ngx_http_pdns_ctx_t *ctx,
 
     row = ctx->rows.elts;
 
-    for (i = 0; i < ctx->rows.nelts; i++) {
+    for (i = ctx->row; i < ctx->row_end; i++) {
 
         if (!row[i].known
             && pdns_name_parse(&name, (char *) row[i].name.data,
@@ -210,10 +210,10 @@ ngx_http_pdns_detail_extra(ngx_http_pdns_ctx_t *ctx,
 
     row = ctx->rows.elts;
 
-    for (i = 0; i < ctx->rows.nelts; i++) {
+    for (i = ctx->row; i < ctx->row_end; i++) {
 
         if (!row[i].extra
-            || (i > 0 && row[i - 1].extra
+            || (i > ctx->row && row[i - 1].extra
                 && row[i - 1].name.data == row[i].name.data)
             || pdns_name_parse(&name, (char *) row[i].name.data,
                                row[i].name.len)
@@ -263,7 +263,7 @@ ngx_http_pdns_extra_reply(void *data, ngx_uint_t i, redisReply *reply)
     ask = ctx->asked->elts;
     first = ask[i].row;
     last = ctx->rows.elts;
-    last += ctx->rows.nelts;
+    last += ctx->row_end;
 
     for (n = 0; n + 1 < reply->elements; n += 2) {
         element = reply->element[n];

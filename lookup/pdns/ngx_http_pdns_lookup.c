@@ -173,14 +173,23 @@ ngx_http_pdns_next(ngx_http_pdns_ctx_t *ctx)
             return;
         }
 
-        if (ctx->rows.nelts != 0) {
+        if (ctx->row < ctx->rows.nelts) {
+
+            if (ctx->row_end <= ctx->row) {
+                ctx->window = ngx_min(ctx->window, NGX_HTTP_PDNS_CHUNK);
+                ctx->window = ngx_max(ngx_http_pdns_needed(ctx),
+                                      2 * ctx->window);
+                ctx->row_end = ngx_min(ctx->row + ctx->window,
+                                       ctx->rows.nelts);
+                ctx->detailed = 0;
+            }
 
             if (ngx_http_pdns_detail(ctx) != NGX_DONE) {
                 return;
             }
 
             rc = ngx_http_pdns_output_rows(ctx);
-            ctx->rows.nelts = 0;
+            ctx->row = ctx->row_end;
 
             if (rc == NGX_ERROR) {
                 ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -202,7 +211,8 @@ ngx_http_pdns_next(ngx_http_pdns_ctx_t *ctx)
                 return;
             }
 
-            ctx->detailed = 0;
+            ctx->row = 0;
+            ctx->row_end = 0;
             ngx_http_pdns_read(ctx);
             return;
         }
@@ -238,6 +248,37 @@ ngx_http_pdns_next(ngx_http_pdns_ctx_t *ctx)
 
         ctx->listed = 1;
     }
+}
+
+
+uint64_t
+ngx_http_pdns_needed(ngx_http_pdns_ctx_t *ctx)
+{
+    if (ctx->values != NULL || ctx->all
+        || ctx->limit > NGX_MAX_INT32_VALUE
+        || ctx->offset > NGX_MAX_INT32_VALUE)
+    {
+        return NGX_MAX_INT32_VALUE;    /* a limit for each, or none */
+    }
+
+    return ctx->limit + ctx->offset + 1;
+}
+
+
+ngx_uint_t
+ngx_http_pdns_width(ngx_http_pdns_ctx_t *ctx)
+{
+    uint64_t    needed;
+    ngx_uint_t  width;
+
+    needed = ngx_http_pdns_needed(ctx);
+
+    width = (ngx_uint_t) ngx_min(needed, NGX_HTTP_PDNS_LEAVES);
+    width = ngx_max(width, ctx->width);
+
+    ctx->width = ngx_min(2 * width, NGX_HTTP_PDNS_LEAVES);
+
+    return width;
 }
 
 

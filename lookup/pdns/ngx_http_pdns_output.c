@@ -52,7 +52,7 @@ ngx_http_pdns_output_rows(ngx_http_pdns_ctx_t *ctx)
 
     row = ctx->rows.elts;
 
-    for (i = 0; i < ctx->rows.nelts; i++) {
+    for (i = ctx->row; i < ctx->row_end; i++) {
 
         if (row[i].rdata.len == 0
             || !pdns_filter_match(&ctx->filter, row[i].type, row[i].first,

@@ -92,22 +92,27 @@ ngx_http_pdns_read_heads(ngx_http_pdns_ctx_t *ctx)
     leaf = ctx->leaves.elts;
     leaf += ctx->leaf;
 
-    n = ngx_min(ctx->leaves.nelts - ctx->leaf, NGX_HTTP_PDNS_LEAVES);
+    n = ctx->leaves.nelts - ctx->leaf;
+
+    if (n > 1) {
+        n = ngx_min(n, ngx_http_pdns_width(ctx));
+    }
+
     owner = (leaf->type == NGX_HTTP_PDNS_OWNER);
 
     if (n == 1) {
         ctx->most = owner ? NGX_HTTP_PDNS_WHOLE : NGX_HTTP_PDNS_CHUNK;
 
-        /* a page of a large key need not be read further than it goes */
-
-        if (!owner && !ctx->expand && ctx->limit + ctx->offset < ctx->most
-            && ctx->filter.types == PDNS_TYPES_ALL)
-        {
-            ctx->most = (ngx_uint_t) (ctx->limit + ctx->offset) + 1;
-        }
-
     } else {
         ctx->most = owner ? NGX_HTTP_PDNS_SOME : NGX_HTTP_PDNS_FEW;
+    }
+
+    /* a page of a large key need not be read further than it goes */
+
+    if (!owner && !ctx->expand && ctx->filter.types == PDNS_TYPES_ALL
+        && ngx_http_pdns_needed(ctx) < ctx->most)
+    {
+        ctx->most = (ngx_uint_t) ngx_http_pdns_needed(ctx);
     }
 
     pipe = ngx_http_pdns_pipe();

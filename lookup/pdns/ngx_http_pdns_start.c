@@ -501,6 +501,7 @@ static ngx_int_t
 ngx_http_pdns_walk_addrs(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w)
 {
     size_t                  n;
+    ngx_str_t              *outer;
     pdns_value_t           *v;
     ngx_http_pdns_level_t  *level;
 
@@ -518,6 +519,29 @@ ngx_http_pdns_walk_addrs(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w)
     }
 
     n = pdns_bucket_size(v->alen);
+
+    if (ngx_memcmp(v->low, v->high, n) == 0) {
+
+        /* one bucket: no list of them is needed */
+
+        w->pool = ngx_create_pool(1024, ctx->request->connection->log);
+
+        if (w->pool == NULL
+            || ngx_array_init(&w->outer, w->pool, 1, sizeof(ngx_str_t))
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        outer = ngx_array_push(&w->outer);
+        outer->len = n;
+        outer->data = v->low;
+
+        level->ended = 1;
+        w->level[1].ended = 1;
+
+        return NGX_OK;
+    }
 
     pdns_key_buckets(&level->key, v->alen);
     ngx_http_pdns_bound(level, 0, '[', v->low, n);

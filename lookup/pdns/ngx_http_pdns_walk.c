@@ -149,8 +149,10 @@ ngx_http_pdns_walk(ngx_http_pdns_ctx_t *ctx)
         return NGX_OK;
     }
 
+    w->limit = ngx_http_pdns_width(ctx);
+
     if (last->set && !last->ended) {
-        ngx_http_pdns_walk_list(pipe, last, NGX_HTTP_PDNS_LEAVES);
+        ngx_http_pdns_walk_list(pipe, last, w->limit);
         then = ngx_http_pdns_walk_inner_step;
 
     } else if (before == NULL) {
@@ -159,22 +161,24 @@ ngx_http_pdns_walk(ngx_http_pdns_ctx_t *ctx)
     } else if (w->next < w->outer.nelts) {
 
         outer = w->outer.elts;
-        w->asked = 0;
+        i = ngx_min(w->outer.nelts - w->next, NGX_HTTP_PDNS_OUTER);
 
-        for (i = w->next;
-             i < w->outer.nelts && w->asked < NGX_HTTP_PDNS_OUTER;
-             i++)
-        {
-            ngx_http_pdns_walk_inner(ctx, w, &outer[i]);
-            ngx_http_pdns_walk_list(pipe, last, NGX_HTTP_PDNS_INNER);
-            w->asked++;
+        if (i > 1) {
+            i = ngx_min(i, w->limit);
+            w->limit = ngx_min(w->limit, NGX_HTTP_PDNS_INNER);
+        }
+
+        for (w->asked = 0; w->asked < i; w->asked++) {
+            ngx_http_pdns_walk_inner(ctx, w, &outer[w->next + w->asked]);
+            ngx_http_pdns_walk_list(pipe, last, w->limit);
         }
 
         last->ended = 1;
         then = ngx_http_pdns_walk_many_step;
 
     } else if (before->set && !before->ended) {
-        ngx_http_pdns_walk_list(pipe, before, NGX_HTTP_PDNS_OUTER);
+        w->limit = ngx_min(w->limit, NGX_HTTP_PDNS_OUTER);
+        ngx_http_pdns_walk_list(pipe, before, w->limit);
         then = ngx_http_pdns_walk_outer_step;
 
     } else if (w->levels == 3 && !w->level[0].ended) {
@@ -334,8 +338,7 @@ ngx_http_pdns_walk_outer_step(ngx_http_pdns_ctx_t *ctx)
     w = ctx->walk;
     list = w->lists->elts;
 
-    ngx_http_pdns_walk_on(&w->level[w->levels - 2], list,
-                          NGX_HTTP_PDNS_OUTER);
+    ngx_http_pdns_walk_on(&w->level[w->levels - 2], list, w->limit);
 
     if (w->pool != NULL) {
         ngx_destroy_pool(w->pool);
@@ -405,7 +408,7 @@ ngx_http_pdns_walk_many_step(ngx_http_pdns_ctx_t *ctx)
             return;
         }
 
-        ngx_http_pdns_walk_on(last, &lists[i], NGX_HTTP_PDNS_INNER);
+        ngx_http_pdns_walk_on(last, &lists[i], w->limit);
 
         if (!last->ended) {
             break;
@@ -430,8 +433,7 @@ ngx_http_pdns_walk_inner_step(ngx_http_pdns_ctx_t *ctx)
         return;
     }
 
-    ngx_http_pdns_walk_on(&w->level[w->levels - 1], list,
-                          NGX_HTTP_PDNS_LEAVES);
+    ngx_http_pdns_walk_on(&w->level[w->levels - 1], list, w->limit);
     ngx_http_pdns_next(ctx);
 }
 
