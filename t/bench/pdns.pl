@@ -5,7 +5,8 @@
 # make bench: passive DNS.  Lines into the store and lookups out of it, beside
 # what Redis and nginx do alone in the same run.
 #
-#   BENCH_RECORDS   distinct records (1000000; 50000 with BENCH_QUICK)
+#   BENCH_RECORDS   distinct records (1000000; 50000 with BENCH_QUICK,
+#                   10000000 with LONG)
 #   BENCH_SECONDS   of each load of lookups (2)
 #   BENCH_WORKERS   workers (2)
 
@@ -24,67 +25,80 @@ $| = 1;
 
 my $quick = $ENV{BENCH_QUICK};
 my $build = abs_path($ENV{BENCH_BUILD} || "$FindBin::Bin/../../build");
-my $records = $ENV{BENCH_RECORDS} || ($quick ? 50_000 : 1_000_000);
+my $records = $ENV{BENCH_RECORDS}
+    || ($quick ? 50_000 : $ENV{LONG} ? 10_000_000 : 1_000_000);
 my $seconds = $ENV{BENCH_SECONDS} || ($quick ? 1 : 2);
 my $workers = (words('BENCH_WORKERS', '2'))[-1];
 my $dir = run_dir();
 my $socket = "$dir/redis.sock";
+my $per_record = 4.6;
 my @kinds = qw(name address wildcard network);
 my (%ask, $redis, $nginx, $port);
 
 
 # Records with a realistic skew: a few domains have most of the names, a few
-# addresses most of the domains, and what is popular is seen most often.
+# addresses most of the names, and what is popular is seen most often.  Of a
+# hundred records some 63 names and 47 data are distinct.
+
+sub mix {
+    my ($n) = @_;
+
+    $n = ($n ^ $n >> 15) * 0x2c1b3c6d & 0xffffffff;
+    $n = ($n ^ $n >> 12) * 0x297a2d39 & 0xffffffff;
+
+    return ($n ^ $n >> 15) / 2 ** 32;
+}
+
 
 sub record {
     my ($i) = @_;
 
+    my $n = int(0.64 * $i);
     my $domain = int($records / 6 * ($i / $records) ** 2);
     my $mixed = $domain * 40_503_341 % 308_915_776;
     my $word = join '', map { chr(97 + int($mixed / 26 ** $_) % 26) } 0 .. 5;
-    my $name = ('www', 'mail', 'api', 'cdn', 'img', "h$i", "x$i")[$i % 7]
+    my $name = ('www', 'mail', 'api', 'cdn', 'img', "h$n", "x$n")[$n % 7]
         . ".$word." . ('com', 'net', 'org', 'de')[$domain % 4];
     my $kind = $i % 10;
+    my $host = int(0.31 * $records * mix($i) ** 2);
 
-    return ($name, 'A', join '.', 10 + $domain % 40, $domain / 40 % 256,
-            $i % 7, $i % 251)
+    return ($name, 'A', join '.', unpack 'C4', pack 'N',
+            0x0b000000 + 37 * $host)
         if $kind < 6;
-    return ($name, 'AAAA', sprintf('2001:db8:%x::%x', $domain % 4096,
-                                   $i % 977))
+    return ($name, 'AAAA', sprintf('2001:db8:%x::%x', $host % 4096,
+                                   $host / 4096))
         if $kind < 8;
     return ($name, 'CNAME', 'e' . $i % 5000 . '.cdn.net.') if $kind == 8;
     return ($name, 'TXT', "\"v=$i\"");
 }
 
 
-sub line {
-    my ($i) = @_;
-
-    my ($name, $type, $data) = record($i);
-
-    return 1_500_000_000 + $i * 7919 % 100_000_000
-        . ".123456||192.0.2.1||192.0.2.2||IN||$name.||$type||$data||300||1\n";
-}
-
-
-# Two lines a record: one of each, and as many by popularity among them.
+# As many lines a record as the data had by which the figures of others were
+# taken: one of each, the others by popularity, in the order of time.
 
 sub write_lines {
     my @files = map { "$dir/lines.$_" } 1 .. $workers;
     my @fh = map { open(my $fh, '>', $_) or die "$_: $!\n"; $fh } @files;
+    my $lines = int($records * $per_record);
+    my $done = 0;
+    my @text = map {
+        my ($name, $type, $data) = record($_);
+        ".123456||192.0.2.1||192.0.2.2||IN||$name.||$type||$data||300||1\n"
+    } 0 .. $records - 1;
 
     srand(1);
 
-    for my $i (0 .. $records - 1) {
-        my $fh = $fh[$i % @fh];
+    for my $n (0 .. $lines - 1) {
+        my $i = $done < ($n + 1) / $per_record
+            ? $done++ * 7907 % $records : int($records * rand() ** 4);
+        my $fh = $fh[$n % @fh];
 
-        print $fh line($i * 7907 % $records),
-                  line(int($records * rand() ** 4));
+        print $fh 1_500_000_000 + int($n * 1e8 / $lines), $text[$i];
     }
 
     close($_) for @fh;
 
-    return @files;
+    return ($lines, @files);
 }
 
 
@@ -163,12 +177,19 @@ sub raw_reads {
 }
 
 
+# CPU seconds of Redis and of the workers say what a noisy machine's clock
+# does not.
+
+sub cpu_now { return (cpu($redis), cpu(children($nginx))) }
+
+
 sub ingest {
-    my @files = write_lines();
+    my ($lines, @files) = write_lines();
 
     redis('SELECT', 5);
 
     my $before = used_memory();
+    my @cpu = cpu_now();
     my $start = time;
     my @pids = map {
         spawn('curl.log', 'curl', '-sS', '-H', 'Expect:', '--data-binary',
@@ -178,19 +199,29 @@ sub ingest {
     waitpid($_, 0) for @pids;
 
     my $took = time - $start;
+    my @used = cpu_now();
     my $taken = 0;
     my $log = read_file("$dir/curl.log");
 
     $taken += $1 while $log =~ /"accepted":(\d+)/g;
-    problem("$taken of " . 2 * $records . ' lines were taken')
-        if $taken != 2 * $records;
+    problem("$taken of $lines lines were taken") if $taken != $lines;
 
-    my ($stored) = `curl -s http://127.0.0.1:$port/pdns/info`
-        =~ /"records":(\d+)/;
+    my $stored = 0;
+
+    until_true('counters', 30, sub {
+        my $known = $stored;
+        sleep 1.5;
+        ($stored) = `curl -s http://127.0.0.1:$port/pdns/info`
+            =~ /"records":(\d+)/;
+        return $known && $known == $stored;
+    });
 
     unlink @files;
 
-    return ($taken / $took, (used_memory() - $before) / $stored, $stored);
+    return { lines => $lines, rate => $taken / $took, stored => $stored,
+             bytes => (used_memory() - $before) / $stored,
+             redis => ($used[0] - $cpu[0]) / $taken * 1e6,
+             nginx => ($used[1] - $cpu[1]) / $taken * 1e6 };
 }
 
 
@@ -231,6 +262,7 @@ sub questions {
 sub load {
     my ($connections, $path, @script) = @_;
 
+    my @cpu = cpu_now();
     my $text = `wrk -t 1 -c $connections -d ${seconds}s --latency @script \\
         'http://127.0.0.1:$port$path'`;
     my %unit = (us => 0.001, ms => 1, s => 1000, m => 60000);
@@ -239,9 +271,13 @@ sub load {
         $text =~ /^\s+$_%\s+([\d.]+)(us|ms|s|m)$/m ? $1 * $unit{$2} : -1
     } 50, 99;
 
+    my ($n) = $text =~ /^\s*(\d+) requests in/m;
+    my @used = cpu_now();
+
     problem("wrk: $text") if !$rate || $text =~ /Non-2xx|Socket errors/;
 
-    return ($rate // 0, @latency);
+    return ($rate // 0, @latency,
+            map { $n ? ($used[$_] - $cpu[$_]) / $n * 1e6 : 0 } 0, 1);
 }
 
 
@@ -256,32 +292,35 @@ $nginx = start();
 progress("passive DNS: $records records");
 
 my $raw_writes = raw_writes();
-my ($lines, $bytes, $stored) = ingest();
+my $in = ingest();
 
 questions();
 
 my $raw_reads = raw_reads();
 
-printf "\nPassive DNS: %d records, %d workers, %d lines\n\n", $stored,
-    $workers, 2 * $records;
+printf "\nPassive DNS: %d records, %d workers, %d lines\n\n", $in->{stored},
+    $workers, $in->{lines};
 printf "%-34s %12s %12s %7s\n", '', 'measured', 'baseline', 'ratio';
 printf "%-34s %12.0f %12.0f %7.2f\n", 'lines in, a second (Redis: ZADD)',
-    $lines, $raw_writes, $raw_writes ? $lines / $raw_writes : 0;
-printf "%-34s %12.0f\n", 'bytes of Redis a record', $bytes;
+    $in->{rate}, $raw_writes, $raw_writes ? $in->{rate} / $raw_writes : 0;
+printf "%-34s %12.2f\n", 'CPU us a line, Redis', $in->{redis};
+printf "%-34s %12.2f\n", 'CPU us a line, workers', $in->{nginx};
+printf "%-34s %12.0f\n", 'bytes of Redis a record', $in->{bytes};
 
-printf "\n%-34s %12s %12s %7s %9s %9s\n", 'lookups a second (return 200)',
-    'measured', 'baseline', 'ratio', 'p50 ms', 'p99 ms';
+printf "\n%-26s %9s %9s %6s %8s %8s %9s %9s\n", 'lookups a second',
+    'measured', 'return 200', 'ratio', 'p50 ms', 'p99 ms', 'us Redis',
+    'us nginx';
 
 for my $connections (1, 16, 64) {
     my ($base) = load($connections, '/200');
 
     for my $kind (@kinds) {
-        my ($rate, $p50, $p99) = load($connections, '/', '-s',
-                                      "$dir/$kind.lua");
+        my ($rate, $p50, $p99, @cpu) = load($connections, '/', '-s',
+                                            "$dir/$kind.lua");
 
-        printf "%-34s %12.0f %12.0f %7.2f %9.2f %9.2f\n",
-            "$kind, $connections connections", $rate, $base,
-            $base ? $rate / $base : 0, $p50, $p99;
+        printf "%-26s %9.0f %9.0f %6.2f %8.2f %8.2f %9.1f %9.1f\n",
+            "$kind, $connections", $rate, $base,
+            $base ? $rate / $base : 0, $p50, $p99, @cpu;
     }
 }
 
