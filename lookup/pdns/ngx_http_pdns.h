@@ -18,9 +18,11 @@
  * ngx_http_pdns_large.c    those of large keys, in pieces
  * ngx_http_pdns_detail.c   what is not known of them yet
  * ngx_http_pdns_output.c   the answer, at the client's pace
- * ngx_http_pdns_reply.c    short answers: errors, info
+ * ngx_http_pdns_reply.c    short answers: errors
+ * ngx_http_pdns_info.c     figures, ngx_http_pdns_metrics.c for Prometheus
  * ngx_http_pdns_pipe.c     pipelines of commands to the store
  * ngx_http_pdns_store.c    the writer of a worker
+ * ngx_http_pdns_stat.c     what it counts
  * ngx_http_pdns_ingest.c   records that are posted
  * ngx_http_pdns_queue.c    records from queues
  * ngx_http_pdns_sweep.c    the end of old records, with ngx_http_pdns_remove.c
@@ -83,6 +85,7 @@ typedef struct {
     ngx_flag_t                 enable;
     ngx_flag_t                 ingest;
     ngx_flag_t                 export;
+    ngx_flag_t                 metrics;
     ngx_uint_t                 limit;
     ngx_uint_t                 bulk;
     size_t                     buffer;
@@ -417,7 +420,9 @@ ngx_int_t ngx_http_pdns_error(ngx_http_request_t *r, ngx_uint_t status,
 ngx_int_t ngx_http_pdns_text(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_str_t *text);
 
+/* Figures, as JSON and for Prometheus. */
 ngx_int_t ngx_http_pdns_info(ngx_http_request_t *r);
+ngx_int_t ngx_http_pdns_metrics(ngx_http_request_t *r);
 
 
 /* The route of a request and what it asks for; the content handler. */
@@ -480,6 +485,24 @@ ngx_uint_t ngx_http_pdns_store_room(void);
 /* The published analyzer's database, taken over (ngx_http_pdns_migrate.c). */
 ngx_int_t ngx_http_pdns_migrate_init(ngx_cycle_t *cycle);
 void ngx_http_pdns_migrate_done(void);
+/*
+ * Counters (ngx_http_pdns_stat.c): what became of a line, which may be NULL; a
+ * record of a sensor, at most PDNS_TEXT_MAX bytes; n more of a hash's field.
+ */
+
+#define NGX_HTTP_PDNS_SENSED  "H:sensors"
+#define NGX_HTTP_PDNS_QUEUES  "H:queues"
+#define NGX_HTTP_PDNS_RATE    "H:rate:"
+#define NGX_HTTP_PDNS_SPAN    10       /* seconds that are counted together */
+#define NGX_HTTP_PDNS_SPANS   6        /* of which the rate is the mean */
+
+ngx_int_t ngx_http_pdns_stat_init(ngx_cycle_t *cycle);
+void ngx_http_pdns_stat_done(void);
+void ngx_http_pdns_stat_result(pdns_result_t rc, u_char *p, size_t len);
+void ngx_http_pdns_stat_sensor(const char *id, size_t len);
+void ngx_http_pdns_stat_count(const char *key, const char *field, uint64_t n);
+
+
 
 /*
  * Seconds that records of a type are kept, 0: for ever; and their end

@@ -55,6 +55,13 @@ static ngx_command_t  ngx_http_pdns_commands[] = {
       offsetof(ngx_http_pdns_loc_conf_t, export),
       NULL },
 
+    { ngx_string("pdns_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_http_pdns_enable,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pdns_loc_conf_t, metrics),
+      NULL },
+
     { ngx_string("pdns_limit"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
@@ -279,7 +286,9 @@ ngx_http_pdns_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_http_pdns_store_init(cycle) != NGX_OK) {
+    if (ngx_http_pdns_store_init(cycle) != NGX_OK
+        || ngx_http_pdns_stat_init(cycle) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -309,6 +318,7 @@ ngx_http_pdns_exit_process(ngx_cycle_t *cycle)
     ngx_http_pdns_errors_exit();
     ngx_http_pdns_sweep_exit();
     ngx_http_pdns_migrate_done();
+    ngx_http_pdns_stat_done();
     ngx_http_pdns_store_done();
     ngx_d4_redis_close(w->lookup);
     w->lookup = NULL;
@@ -389,6 +399,7 @@ ngx_http_pdns_create_loc_conf(ngx_conf_t *cf)
     plcf->enable = NGX_CONF_UNSET;
     plcf->ingest = NGX_CONF_UNSET;
     plcf->export = NGX_CONF_UNSET;
+    plcf->metrics = NGX_CONF_UNSET;
     plcf->limit = NGX_CONF_UNSET_UINT;
     plcf->bulk = NGX_CONF_UNSET_UINT;
     plcf->buffer = NGX_CONF_UNSET_SIZE;
@@ -406,6 +417,7 @@ ngx_http_pdns_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->enable, prev->enable, 0);
     ngx_conf_merge_value(conf->ingest, prev->ingest, 0);
     ngx_conf_merge_value(conf->export, prev->export, 0);
+    ngx_conf_merge_value(conf->metrics, prev->metrics, 0);
     ngx_conf_merge_uint_value(conf->limit, prev->limit, 10000);
     ngx_conf_merge_uint_value(conf->bulk, prev->bulk, 10000);
     ngx_conf_merge_size_value(conf->buffer, prev->buffer, 2 * 1024 * 1024);
@@ -426,15 +438,23 @@ ngx_http_pdns_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     rv = ngx_conf_set_flag_slot(cf, cmd, conf);
 
-    if (rv != NGX_CONF_OK || !plcf->enable) {
+    if (rv != NGX_CONF_OK
+        || *(ngx_flag_t *) ((u_char *) conf + cmd->offset) != 1)
+    {
         return rv;
+    }
+
+    if (plcf->enable == 1 && plcf->metrics == 1) {
+        return "conflicts with \"pdns\" or \"pdns_metrics\" of the same "
+               "location";
     }
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_pdns_module);
     pmcf->used = 1;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_pdns_handler;
+    clcf->handler = (plcf->enable == 1) ? ngx_http_pdns_handler
+                                        : ngx_http_pdns_metrics;
 
     return NGX_CONF_OK;
 }

@@ -22,15 +22,6 @@
 #define NGX_HTTP_PDNS_SLICES   3       /* on their way at once */
 #define NGX_HTTP_PDNS_SEEN     (1024 * 1024)
 #define NGX_HTTP_PDNS_RETRY    500     /* ms until a refused batch is sent */
-#define NGX_HTTP_PDNS_STAT     1000    /* ms between counters */
-#define NGX_HTTP_PDNS_SAMPLE   200     /* bytes of a rejected line */
-
-
-typedef struct {
-    uint64_t                   results[PDNS_RESULTS];
-    u_char                     sample[PDNS_RESULTS][NGX_HTTP_PDNS_SAMPLE];
-    size_t                     sample_len[PDNS_RESULTS];
-} ngx_http_pdns_count_t;
 
 
 typedef struct {
@@ -56,9 +47,7 @@ typedef struct {
     ngx_queue_t                sent_waiters;
     ngx_event_t                timer;     /* the open batch is old */
     ngx_event_t                retry;
-    ngx_event_t                stat;
     ngx_str_t                 *sensor;    /* of the line at hand */
-    ngx_http_pdns_count_t      count;
     uint64_t                   seed[2];
     unsigned                   sending:1; /* it is on its way */
     unsigned                   failed:1;  /* an error was among the replies */
@@ -79,9 +68,6 @@ static void ngx_http_pdns_store_answered(void);
 static void ngx_http_pdns_store_epoch(redisReply *reply);
 static void ngx_http_pdns_store_timer(ngx_event_t *ev);
 static void ngx_http_pdns_store_retry(ngx_event_t *ev);
-static void ngx_http_pdns_store_stat(ngx_event_t *ev);
-static void ngx_http_pdns_store_count(const char *key, const char *field,
-    uint64_t n);
 static void ngx_http_pdns_store_move(ngx_queue_t *to, ngx_queue_t *from);
 
 
@@ -123,7 +109,6 @@ ngx_http_pdns_store_init(ngx_cycle_t *cycle)
 
     ngx_http_pdns_store_event(&s->timer, ngx_http_pdns_store_timer);
     ngx_http_pdns_store_event(&s->retry, ngx_http_pdns_store_retry);
-    ngx_http_pdns_store_event(&s->stat, ngx_http_pdns_store_stat);
 
     for (i = 0; i < NGX_HTTP_PDNS_SLICES; i++) {
         d4_blocks_init(&s->slices[i].blocks, &w->pool);
@@ -146,8 +131,6 @@ ngx_http_pdns_store_init(ngx_cycle_t *cycle)
     }
 
     s->ready = 1;
-
-    ngx_add_timer(&s->stat, NGX_HTTP_PDNS_STAT);
 
     return NGX_OK;
 }
@@ -173,10 +156,6 @@ ngx_http_pdns_store_done(void)
 
     if (s->retry.timer_set) {
         ngx_del_timer(&s->retry);
-    }
-
-    if (s->stat.timer_set) {
-        ngx_del_timer(&s->stat);
     }
 
     ngx_d4_redis_close(ngx_http_pdns_worker.store);
@@ -214,8 +193,7 @@ ngx_http_pdns_store_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 pdns_result_t
 ngx_http_pdns_store_line(u_char *p, size_t len, ngx_str_t *sensor)
 {
-    size_t                  i, n;
-    u_char                 *sample;
+    size_t                  i;
     pdns_record_t           r;
     pdns_result_t           rc, taken;
     ngx_http_pdns_store_t  *s;
@@ -245,20 +223,7 @@ ngx_http_pdns_store_line(u_char *p, size_t len, ngx_str_t *sensor)
         }
     }
 
-    s->count.results[rc]++;
-
-    if (rc > PDNS_EMPTY && rc != PDNS_NX) {
-
-        /* one that is told is enough to see what is wrong */
-
-        sample = s->count.sample[rc];
-
-        for (n = 0; n < len && n < NGX_HTTP_PDNS_SAMPLE; n++) {
-            sample[n] = (p[n] >= ' ' && p[n] < 0x7f) ? p[n] : '?';
-        }
-
-        s->count.sample_len[rc] = n;
-    }
+    ngx_http_pdns_stat_result(rc, p, len);
 
     return rc;
 }
@@ -273,7 +238,7 @@ ngx_http_pdns_store_record(pdns_record_t *r, pdns_result_t rc)
         ngx_http_pdns_store_take(&rc, r);
     }
 
-    ngx_http_pdns_store.count.results[rc]++;
+    ngx_http_pdns_stat_result(rc, NULL, 0);
 }
 
 
@@ -310,6 +275,10 @@ ngx_http_pdns_store_take(void *ctx, pdns_record_t *r)
         }
 
         ngx_http_pdns_store_turn();
+    }
+
+    if (r->sensor.data != NULL) {
+        ngx_http_pdns_stat_sensor(r->sensor.data, r->sensor.len);
     }
 
     if (!s->timer.timer_set) {
@@ -681,8 +650,8 @@ ngx_http_pdns_store_answered(void)
     }
 
     pdns_batch_added(s->sent, &added);
-    ngx_http_pdns_store_count("H:store", "records", added.records);
-    ngx_http_pdns_store_count("H:store", "names", added.names);
+    ngx_http_pdns_stat_count("H:store", "records", added.records);
+    ngx_http_pdns_stat_count("H:store", "names", added.names);
 
     pdns_batch_reset(s->sent);
 
@@ -706,72 +675,4 @@ ngx_http_pdns_store_answered(void)
         w = ngx_queue_data(q, ngx_http_pdns_waiter_t, queue);
         w->stored(w->data);
     }
-}
-
-
-/* Counters of lines go to H: hashes; what is lost on the way is lost. */
-
-static void
-ngx_http_pdns_store_stat(ngx_event_t *ev)
-{
-    ngx_str_t               argv[4];
-    ngx_uint_t              i;
-    ngx_http_pdns_count_t  *count;
-
-    ngx_add_timer(ev, NGX_HTTP_PDNS_STAT);
-
-    count = &ngx_http_pdns_store.count;
-
-    if (!ngx_d4_redis_ready(ngx_http_pdns_worker.store)) {
-        return;
-    }
-
-    for (i = 0; i < PDNS_RESULTS; i++) {
-
-        if (count->results[i] == 0) {
-            continue;
-        }
-
-        ngx_http_pdns_store_count("H:lines", pdns_result_text(i),
-                                  count->results[i]);
-        count->results[i] = 0;
-
-        if (count->sample_len[i] == 0) {
-            continue;
-        }
-
-        ngx_str_set(&argv[0], "HSET");
-        ngx_str_set(&argv[1], "H:sample");
-        argv[2].data = (u_char *) pdns_result_text(i);
-        argv[2].len = ngx_strlen(argv[2].data);
-        argv[3].data = count->sample[i];
-        argv[3].len = count->sample_len[i];
-
-        (void) ngx_d4_redis_command(ngx_http_pdns_worker.store, 4, argv, NULL,
-                                    NULL);
-        count->sample_len[i] = 0;
-    }
-}
-
-
-static void
-ngx_http_pdns_store_count(const char *key, const char *field, uint64_t n)
-{
-    u_char     text[NGX_INT64_LEN];
-    ngx_str_t  argv[4];
-
-    if (n == 0) {
-        return;
-    }
-
-    ngx_str_set(&argv[0], "HINCRBY");
-    argv[1].data = (u_char *) key;
-    argv[1].len = ngx_strlen(key);
-    argv[2].data = (u_char *) field;
-    argv[2].len = ngx_strlen(field);
-    argv[3].data = text;
-    argv[3].len = ngx_sprintf(text, "%uL", n) - text;
-
-    (void) ngx_d4_redis_command(ngx_http_pdns_worker.store, 4, argv, NULL,
-                                NULL);
 }
