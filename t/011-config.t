@@ -22,8 +22,11 @@ $t->write_file('password', "secret\n");
 $t->write_file('key', "the key\n");
 
 
+my $temp = join ' ', map { "${_}_temp_path tmp;" }
+    qw(client_body proxy fastcgi uwsgi scgi);
+
 # conf(main => ..., d4 => ..., stream => ..., server => ...): each replaces
-# the part of a configuration that is right.
+# the part of a configuration that is right; http => ... is one more.
 
 sub conf {
     my (%c) = @_;
@@ -39,12 +42,20 @@ sub conf {
     my $stream = $c{stream} // "server { listen $listen; $server }";
 
     my @blocks = ($d4, "stream {\n$stream\n}");
+    my @http = defined $c{http}
+        ? ("load_module $t->{build}/ngx_http_pdns_module.so;") : ();
 
-    return join "\n", $t->load_modules,
+    push @blocks, "http { access_log off; $temp $c{http} }" if @http;
+
+    return join "\n", $t->load_modules, @http,
         'pid nginx.pid; error_log logs/error.log; events { }',
         $c{last} ? reverse @blocks : @blocks, '';
 }
 
+
+sub pdns { return "server { listen 127.0.0.1:8; location /p/ { $_[0] } }" }
+
+my $pdns = "redis pdns $redis db=5;";
 
 my @right = (
     [ 'the least' ],
@@ -74,6 +85,24 @@ my @right = (
                 . ' d4_duplicate refuse; return x;' ],
     [ 'd4 { } alone', stream => '' ],
     [ 'd4 { } behind stream { }', last => 1 ],
+    [ 'passive DNS', more => $pdns, http => pdns('pdns on;') ],
+    [ 'passive DNS without sensors', d4 => $pdns, stream => '',
+      http => pdns('pdns on;') ],
+    [ 'all of passive DNS',
+      more => "$pdns redis queues $redis db=2; redis pdns_legacy $redis db=7;",
+      http => 'pdns_queue analyzer:8:a analyzer:8:b; pdns_queue analyzer:8:c;'
+              . ' pdns_exclude spam; pdns_types A AAAA TYPE65280 300;'
+              . ' pdns_right_wildcard off; pdns_flush 100ms; pdns_memory 1m;'
+              . ' pdns_retention 1y; pdns_retention 30d TXT RRSIG;'
+              . ' pdns_sweep 1d; pdns_errors 30d max=1000; pdns_migrate on;'
+              . ' pdns_limit 1; pdns_bulk 1000000; pdns_buffer 64k;'
+              . ' pdns_origin https://pdns.example/; '
+              . pdns('pdns on; pdns_ingest on; pdns_export on; pdns_limit 5;'
+                     . ' pdns_bulk 5; pdns_buffer 1m; pdns_origin urn:x;'
+                     . ' location /p/m { pdns_metrics on; }') ],
+    [ 'passive DNS that is off', http => 'pdns_errors off;'
+                                         . pdns('pdns off;') ],
+    [ 'only figures', more => $pdns, http => pdns('pdns_metrics on;') ],
 );
 
 for (@right) {
@@ -184,6 +213,92 @@ my @wrong = (
       server => 'd4 on; d4_versions all;' ],
     [ 'd4_max_skew',              qr/d4_max_skew/,
       server => 'd4 on; d4_max_skew some;' ],
+
+    # passive DNS; each of these has "redis pdns", but the first
+    [ 'pdns without a store',     qr/redis pdns/, http => pdns('pdns on;') ],
+    [ 'pdns_metrics without one', qr/redis pdns/,
+      http => pdns('pdns_metrics on;') ],
+    [ 'pdns_queue without queues', qr/pdns_queue.*redis queues/,
+      more => $pdns, http => 'pdns_queue analyzer:8:a;' ],
+    [ 'pdns_queue without sensors', qr/pdns_queue.*redis metadata/,
+      d4 => $pdns, stream => '', http => 'pdns_queue analyzer:8:a;' ],
+    [ 'pdns_migrate from nowhere', qr/pdns_migrate.*redis pdns_legacy/,
+      more => $pdns, http => 'pdns_migrate on;' . pdns('pdns on;') ],
+    (map {
+        my ($name, $re, $http) = @$_;
+        [ $name, $re, more => "$pdns redis queues $redis db=2;",
+          http => $http ];
+    }
+    [ 'pdns that is no flag',     qr/"yes".*"pdns"/, pdns('pdns yes;') ],
+    [ 'pdns twice',               qr/"pdns".*duplicate/,
+      pdns('pdns on; pdns on;') ],
+    [ 'pdns in the server',       qr/"pdns" directive is not allowed/,
+      'server { listen 127.0.0.1:8; pdns on; }' ],
+    [ 'pdns with figures',        qr/conflicts/,
+      pdns('pdns on; pdns_metrics on;') ],
+    [ 'figures with pdns',        qr/conflicts/,
+      pdns('pdns_metrics on; pdns on;') ],
+    [ 'pdns_metrics',             qr/pdns_metrics/, pdns('pdns_metrics 1;') ],
+    [ 'pdns_ingest',              qr/pdns_ingest/, pdns('pdns_ingest 1;') ],
+    [ 'pdns_ingest in http',      qr/"pdns_ingest" directive is not allowed/,
+      'pdns_ingest on;' ],
+    [ 'pdns_export',              qr/pdns_export/, pdns('pdns_export all;') ],
+    [ 'pdns_export twice',        qr/pdns_export.*duplicate/,
+      pdns('pdns_export on; pdns_export on;') ],
+    [ 'pdns_limit of none',       qr/value must be/, 'pdns_limit 0;' ],
+    [ 'pdns_limit too large',     qr/value must be/, 'pdns_limit 1000001;' ],
+    [ 'pdns_limit, no number',    qr/pdns_limit|number/, 'pdns_limit all;' ],
+    [ 'pdns_limit twice',         qr/pdns_limit.*duplicate/,
+      'pdns_limit 1; pdns_limit 1;' ],
+    [ 'pdns_bulk of none',        qr/value must be/, 'pdns_bulk 0;' ],
+    [ 'pdns_buffer',              qr/pdns_buffer/, 'pdns_buffer x;' ],
+    [ 'pdns_origin twice',        qr/pdns_origin.*duplicate/,
+      'pdns_origin a; pdns_origin b;' ],
+    [ 'pdns_queue, an empty word', qr/empty word.*pdns_queue/,
+      'pdns_queue "";' ],
+    [ 'pdns_queue twice the same', qr/duplicate "a"/, 'pdns_queue a b a;' ],
+    [ 'pdns_queue in a location', qr/"pdns_queue" directive is not allowed/,
+      pdns('pdns_queue a;') ],
+    [ 'pdns_queue of nothing',    qr/number of arguments.*"pdns_queue"/,
+      'pdns_queue;' ],
+    [ 'pdns_exclude, an empty word', qr/empty word.*pdns_exclude/,
+      'pdns_exclude a "";' ],
+    [ 'pdns_types',               qr/"NONE" is not a type/,
+      'pdns_types A NONE;' ],
+    [ 'pdns_types ANY',           qr/"ANY" is not a type/, 'pdns_types ANY;' ],
+    [ 'pdns_right_wildcard',      qr/pdns_right_wildcard/,
+      'pdns_right_wildcard 1;' ],
+    [ 'pdns_flush',               qr/pdns_flush/, 'pdns_flush soon;' ],
+    [ 'pdns_memory too small',    qr/pdns_memory.*at least 1m/,
+      'pdns_memory 512k;' ],
+    [ 'pdns_memory',              qr/pdns_memory/, 'pdns_memory x;' ],
+    [ 'pdns_retention',           qr/invalid time "ever"/,
+      'pdns_retention ever;' ],
+    [ 'pdns_retention of nothing', qr/invalid time "0"/,
+      'pdns_retention 0;' ],
+    [ 'pdns_retention of no type', qr/"NONE" is not a type/,
+      'pdns_retention 1d NONE;' ],
+    [ 'pdns_retention twice',     qr/pdns_retention.*duplicate/,
+      'pdns_retention 1d; pdns_retention 2d;' ],
+    [ 'pdns_retention of a type twice', qr/pdns_retention.*duplicate/,
+      'pdns_retention 1d TXT; pdns_retention 2d A TXT;' ],
+    [ 'pdns_sweep',               qr/pdns_sweep/, 'pdns_sweep often;' ],
+    [ 'pdns_errors',              qr/invalid time "on".*pdns_errors/,
+      'pdns_errors on;' ],
+    [ 'pdns_errors of no time',   qr/invalid time "0".*pdns_errors/,
+      'pdns_errors 0;' ],
+    [ 'pdns_errors, max',         qr/invalid parameter "max=0"/,
+      'pdns_errors 1d max=0;' ],
+    [ 'pdns_errors, something else', qr/invalid parameter "min=1"/,
+      'pdns_errors 1d min=1;' ],
+    [ 'pdns_errors off with max', qr/invalid parameter "max=1"/,
+      'pdns_errors off max=1;' ],
+    [ 'pdns_errors twice',        qr/pdns_errors.*duplicate/,
+      'pdns_errors off; pdns_errors 1d;' ],
+    [ 'pdns_errors in a location', qr/"pdns_errors" directive is not allowed/,
+      pdns('pdns_errors 1d;') ],
+    [ 'pdns_migrate',             qr/pdns_migrate/, 'pdns_migrate 1;' ],
+    ),
 
     # the wrong place
     [ 'd4 { } in stream',         qr/not allowed here|d4/,
