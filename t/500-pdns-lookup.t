@@ -102,5 +102,10 @@ is_deeply([ map { (split)[2] } $t->rows(
                 . '&time_last_after=1500000250') ],
           [ '192.0.2.2' ], 'a time fence');
 
+# is it what it is taken for?
+
+like($t->store->cmd('INFO', 'server'), qr/^valkey_version:/m, 'on Valkey')
+    if ($ENV{REDIS_SERVER} // '') =~ /valkey/;
+
 $t->finish;
 done_testing();

@@ -103,6 +103,22 @@ perl_test() {
 }
 
 
+# with Valkey as the store of passive DNS, where there is one
+valkey_tests() {
+    local server test
+
+    if ! server=$(t/valkey.sh build/valkey); then
+        tap "valkey" printf 'ok 1 # skip %s\n' "$server"
+        return
+    fi
+
+    for test in t/500-pdns-lookup.t t/520-pdns-ingest.t; do
+        REDIS_SERVER=$server D4_BUILD=build tap "valkey ${test#t/}" \
+            prove --norc -v -I t/lib "$test"
+    done
+}
+
+
 # lane COMMAND...: runs it beside others, as soon as there is room
 lane() {
     if [ $running -eq $lanes ]; then
@@ -129,6 +145,7 @@ else
     unit build/asan "asan "
 
     lane tap "big-endian" t/cross.sh
+    lane valkey_tests
 
     for source in t/fuzz/*.c; do
         name=$(basename "$source" .c)

@@ -8,6 +8,7 @@ package D4::Test;
 #   D4_ASAN    1: the modules are built with AddressSanitizer
 #   D4_KEEP    1: keep the directories of tests that passed, too
 #   D4_DEBUG   1: error log at level debug
+#   REDIS_SERVER   the program (default: redis-server), such as valkey-server
 
 use strict;
 use warnings;
@@ -193,7 +194,7 @@ sub redis_start {
     unlink $self->{socket};
 
     $self->{redis_proc} = D4::Proc->start(
-        [ 'redis-server', map { ("--$_", ref $opt{$_} ? @{ $opt{$_} }
+        [ $ENV{REDIS_SERVER} || 'redis-server', map { ("--$_", ref $opt{$_} ? @{ $opt{$_} }
                                                       : $opt{$_}) }
           sort keys %opt ],
         out => "$self->{dir}/logs/redis.log");
