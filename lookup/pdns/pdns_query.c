@@ -254,7 +254,7 @@ pdns_filter_types(pdns_filter_t *f, const char *p, size_t len, int dnsdb)
 
         if (type == PDNS_ANY) {
             f->types = dnsdb ? PDNS_TYPES_PLAIN : PDNS_TYPES_ALL;
-            return (n == len) ? 0 : -1;
+            return (n == len && f->ntypes == 0) ? 0 : -1;
         }
 
         if (f->ntypes == PDNS_TYPES_MAX) {
