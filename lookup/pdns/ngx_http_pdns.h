@@ -485,6 +485,8 @@ ngx_uint_t ngx_http_pdns_store_room(void);
 /* The published analyzer's database, taken over (ngx_http_pdns_migrate.c). */
 ngx_int_t ngx_http_pdns_migrate_init(ngx_cycle_t *cycle);
 void ngx_http_pdns_migrate_done(void);
+
+
 /*
  * Counters (ngx_http_pdns_stat.c): what became of a line, which may be NULL; a
  * record of a sensor, at most PDNS_TEXT_MAX bytes; n more of a hash's field.

@@ -19,6 +19,7 @@ use IO::Handle;
 use Time::HiRes qw(sleep time);
 
 use lib $FindBin::Bin;
+use Balboa;
 use Bench;
 
 $| = 1;
@@ -216,12 +217,55 @@ sub ingest {
         return $known && $known == $stored;
     });
 
+    balboa(@files);
     unlink @files;
 
     return { lines => $lines, rate => $taken / $took, stored => $stored,
              bytes => (used_memory() - $before) / $stored,
              redis => ($used[0] - $cpu[0]) / $taken * 1e6,
              nginx => ($used[1] - $cpu[1]) / $taken * 1e6 };
+}
+
+
+# The same lines for balboa, where it is to be had.
+
+my ($balboa, $balboa_lines);
+
+sub balboa {
+    my (@files) = @_;
+
+    $balboa = Balboa->new;
+    return if !ref $balboa;
+
+    $balboa_lines = $balboa->ingest(@files);
+    $balboa->pause;
+}
+
+
+sub balboa_figures {
+    if (!ref $balboa) {
+        print "\nNo figures of balboa: $balboa\n";
+        return;
+    }
+
+    $balboa->resume;
+
+    printf "\nbalboa, the same lines and questions\n\n%-34s %12.0f\n",
+        'lines in, a second', $balboa_lines;
+    printf "%-34s %12s %9s %9s\n", 'lookups a second', 'measured', 'p50 ms',
+        'p99 ms';
+
+    for my $connections (1, 16, 64) {
+        for ([ name => 'rrname' ], [ address => 'rdata' ]) {
+            my ($kind, $by) = @$_;
+
+            printf "%-34s %12.0f %9.2f %9.2f\n",
+                "$kind, $connections connections",
+                $balboa->load($connections, $seconds, $by, @{ $ask{$kind} });
+        }
+    }
+
+    $balboa->end;
 }
 
 
@@ -328,5 +372,7 @@ printf "%-34s %12s %12.0f\n", 'Redis: the same reads, pipelined', '',
     $raw_reads;
 
 Bench::stop($_) for $nginx, $redis;
+
+balboa_figures();
 
 exit(problems() ? 1 : 0);
