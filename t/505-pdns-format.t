@@ -222,6 +222,50 @@ is($t->get('/query/198.51.100.1?expand=1&cursor=1')->{status}, 400,
    'without pages');
 
 
+# one name, however it is written
+
+$t->ingest(line(1600000000, '1.2.0.192.IN-ADDR.arpa.', 'PTR', 'H.example.'),
+           line(1600000000, 'a\\.b.esc.example.', 'A', '203.0.113.77'),
+           line(1600000000, 'sp\\032ace.esc.example.', 'A', '203.0.113.78'),
+           line(1600000000, 'xn--bcher-kva.esc.example.', 'A',
+                '203.0.113.79'));
+
+for my $names (
+    [ '1.2.0.192.in-addr.arpa', '1.2.0.192.IN-ADDR.ARPA.' ],
+    [ 'a%5C.b.esc.example', 'A%5c046b.ESC.example.', 'a\\.b.esc.example' ],
+    [ 'sp%5C032ace.esc.example', 'SP%20ace.esc.example' ],
+    [ 'xn--bcher-kva.esc.example', 'XN--BCHER-KVA.esc.example.',
+      'b%C3%BCcher.esc.example', 'B%C3%9CCHER.ESC.EXAMPLE' ],
+) {
+    for my $name (@$names) {
+        is(scalar(() = $t->records("/query/$name")), 1, "$name is found");
+    }
+}
+
+is(scalar(() = $t->records('/query/a.b.esc.example')), 0,
+   'but a dot in a label is not one between labels');
+
+for my $value ('h.example', 'H.EXAMPLE.') {
+    is(scalar(() = $t->records("/fquery/$value")), 1, "$value is pointed to");
+}
+
+
+# AIL: times with many digits, no dots at the end, the first word of the data
+
+my @ail = ([ A => '203.0.113.1' ], [ AAAA => '2001:db8::a11' ],
+           [ NS => 'ns.ail.example' ], [ MX => '10' ],
+           [ SOA => 'ns.ail.example' ], [ TXT => '"v=spf1' ]);
+
+is_deeply(post(map {
+    "1700000000.12345678901||127.0.0.1||192.0.2.53||IN||ail.example||"
+        . "$_->[0]||$_->[1]||300||1\n"
+} @ail), { lines => 6, accepted => 6, rejected => {} }, 'lines of AIL');
+is_deeply([ sort map { "$_->{rrtype} $_->{rdata} $_->{time_last}" }
+            $t->records('/query/ail.example') ],
+          [ sort map { "$_->[0] $_->[1] 1700000000" } @ail ],
+          'are found as they came');
+
+
 # PyPDNS and AIL: GET, the value as it is, Basic authentication; raw sockets,
 # since no client of ours would send it so
 

@@ -49,6 +49,9 @@ $t->ingest(
 is_deeply([ $t->rows('/query/gone.example.com') ],
           [ "gone.example.com A 192.0.2.1 $now $now 1" ],
           'an ordinary answer has none of them');
+is_deeply(accepted(line($now, 'gone.example.com.', 'MX', '1 a.example.')),
+          { lines => 1, accepted => 0, rejected => { filtered => 1 } },
+          'a type that is not kept is not, whatever errors are');
 is(scalar(() = $t->rows('/query/*.example.com')), 2, 'nor has a wildcard');
 is(scalar(() = $t->rows('/fquery/nxdomain')), 0, 'nor are they data');
 
