@@ -29,7 +29,8 @@ sub public {
     my $port = free_port();
 
     $t->certificate;
-    $t->write_file('pdns-tokens.map', "secret-token 1;\n");
+    $t->write_file('pdns-tokens.map', "secret-token 1;\n",
+                   "\"Basic dXNlcjpwYXNzd29yZA==\" 1;\n");
     mkdir("$t->{dir}/cache");
     $t->give("$t->{dir}/cache");
 
@@ -93,8 +94,16 @@ isnt($busy->{content}, 'Rate Limit Exceeded', 'not what makes clients retry');
 is_deeply([ grep { $_ != 200 } map { ask($t, '/query/n2.example.com',
                 'X-API-Key' => 'secret-token')->{status} } 1 .. 100 ], [],
           'with a token there is more');
-ok((grep { ask($t, '/query/n1.example.com', 'X-API-Key' => "guess $_")
+for my $as ('secret-token', 'Basic dXNlcjpwYXNzd29yZA==') {
+    is_deeply([ grep { $_ != 200 } map { ask($t, '/query/n2.example.com',
+                    Authorization => $as)->{status} } 1 .. 50 ], [],
+              "also as Authorization: $as");
+}
+
+ok((grep { ask($t, '/query/n1.example.com', Authorization => 'Basic eDp4')
            ->{status} == 429 } 1 .. 40), 'with a wrong one there is not');
+ok((grep { ask($t, '/query/n1.example.com', 'X-API-Key' => "guess $_")
+           ->{status} == 429 } 1 .. 40), 'nor with a wrong one of the other kind');
 
 my $r = ask($t, '/query/192.0.2.1?limit=100', 'X-API-Key' => 'secret-token',
             Origin => 'https://page.example');
