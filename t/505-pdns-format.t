@@ -205,6 +205,20 @@ for ([ 'dribble-paginate-count' => 'x' ], [ 'dribble-paginate-cursor' => '!' ],
 is($t->get('/query/a.example', 'dribble-disable-active-query' => 1)->{status},
    200, 'active queries may be disabled');
 
+# of many values at once, the same
+
+my @values = map { "n$_.example.net\n" } 1 .. 3;
+my $bulk = sub { scalar(() = $t->post('/bulk' . (shift), join('', @values),
+                                      @_)->{content} =~ /\n/g) };
+
+is($bulk->(''), 3, 'a bulk request');
+is($bulk->('?rrtype=AAAA'), 0, 'of another type');
+is($bulk->('', 'dribble-filter-rrtype' => 'AAAA'), 0, 'as a header');
+is($bulk->('?time_last_after=1500000003'), 1, 'and of a time');
+is($t->post('/bulk?cursor=1', 'a')->{status}, 400, 'it has no pages');
+is($t->post('/bulk', 'a', 'dribble-paginate-cursor' => 1)->{status}, 400,
+   'by header neither');
+
 # all of the names that an address has
 
 $t->ingest(line(1600000000, 'x.example.org.', 'A', '198.51.100.1'),

@@ -107,7 +107,7 @@ ngx_http_pdns_args(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx)
             || ctx->form == NGX_HTTP_PDNS_DNSDB_1)
            ? ngx_http_pdns_dnsdb_args : ngx_http_pdns_cof_args;
 
-    if (ctx->form == NGX_HTTP_PDNS_COF) {
+    if (ctx->form == NGX_HTTP_PDNS_COF || ctx->form == NGX_HTTP_PDNS_BULK) {
         rc = ngx_http_pdns_headers(r, ctx);
 
         if (rc != NGX_DECLINED) {
