@@ -55,11 +55,13 @@ $t->post('/ingest', join("\n",
 $t->post('/ingest', join("\n", map {
     line(1500000000, "n$_.example.", 'A', '192.0.2.2') } 1 .. 7),
     'X-Sensor-ID' => 'the "other"');
+$t->post('/ingest', line(1500000000, 'n1.example.', 'A', '192.0.2.1'),
+         'X-Sensor-ID' => 'the %other\\');
 
 my $i;
 
-ok(poll_until(30, sub { $i = info(); $i->{stats} == 98 }), 'lines taken');
-is($i->{lines}{accepted}, 98, 'as accepted');
+ok(poll_until(30, sub { $i = info(); $i->{stats} == 99 }), 'lines taken');
+is($i->{lines}{accepted}, 99, 'as accepted');
 is($i->{lines}{rejected}, 4, 'and refused');
 is_deeply($i->{rejects}, { bad_name => 1, bad_rdata => 2, excluded => 1 },
           'by reason');
@@ -71,9 +73,10 @@ is($i->{errors}, 1, 'names with errors');
 cmp_ok($i->{store}{memory}, '>', 100_000, 'memory of the store');
 is($i->{store}{maxmemory}, 0, 'without a limit');
 
-ok(poll_until(30, sub { info()->{sensors_total} == 2 }), 'sensors');
+ok(poll_until(30, sub { info()->{sensors_total} == 3 }), 'sensors');
 is_deeply(info()->{sensors}, [ { sensor_id => 'one', count => 91 },
-                               { sensor_id => 'the "other"', count => 7 } ],
+                               { sensor_id => 'the "other"', count => 7 },
+                               { sensor_id => 'the %other\\', count => 1 } ],
           'and the records of each');
 
 ok(poll_until(60, sub { info()->{lines}{per_second} >= 1.6 }),
@@ -120,10 +123,12 @@ is($m->{pdns_store_up}, 1, 'metrics: the store');
 is($m->{pdns_records}, $i->{records}, 'records');
 is($m->{pdns_names}, $i->{names}, 'names');
 is($m->{pdns_error_names}, 1, 'errors');
-is($m->{pdns_sensors}, 2, 'sensors');
+is($m->{pdns_sensors}, 3, 'sensors');
 is($m->{'pdns_sensor_records_total{sensor_id="one"}'}, 91, 'of one');
-is($m->{'pdns_sensor_records_total{sensor_id="the other"}'}, 7,
+is($m->{'pdns_sensor_records_total{sensor_id="the \\"other\\""}'}, 7,
    'whatever its name');
+is($m->{'pdns_sensor_records_total{sensor_id="the %25other\\\\"}'}, 1,
+   'is, and each has its own');
 is($m->{'pdns_lines_total{result="bad_rdata"}'}, 2, 'refused lines');
 is($m->{'pdns_lines_total{result="ok"}'}, $i->{lines}{accepted}, 'and taken');
 cmp_ok($m->{pdns_store_memory_bytes}, '>', 100_000, 'memory');
@@ -132,7 +137,7 @@ ok(exists $m->{pdns_lines_per_second}, 'lines a second');
 my %typed = map { $_ => 1 } $r->{content} =~ /^# TYPE (\S+) /mg;
 is_deeply([ grep { !$typed{s/\{.*//r} } sort keys %$m ], [],
           'no family without a type');
-is_deeply([ grep { !/^(#|[a-z_]+(\{[a-z_]+="[^"\\]*"\})? [0-9.]+$)/ }
+is_deeply([ grep { !/^(#|[a-z_]+(\{[a-z_]+="([^"\\]|\\["\\])*"\})? [0-9.]+$)/ }
             split /\n/, $r->{content} ], [], 'nothing that is no metric');
 
 is($t->{ua}->post("$t->{url}/metrics", { content => 'x' })->{status}, 405,

@@ -106,7 +106,14 @@ ngx_http_pdns_errors_timer(ngx_event_t *ev)
     pipe = ngx_http_pdns_pipe();
     e->remove = ngx_http_pdns_pipe();
 
+    e->n = 0;
+
     if (pipe == NULL || e->remove == NULL) {
+
+        if (pipe != NULL) {
+            ngx_http_pdns_pipe_free(pipe);
+        }
+
         ngx_http_pdns_errors_read(e, 0);
         return;
     }
@@ -120,7 +127,6 @@ ngx_http_pdns_errors_timer(ngx_event_t *ev)
     pdns_resp_text(&pipe->w, "WITHSCORES");
 
     e->names = 0;
-    e->n = 0;
     e->pipe = pipe;
 
     if (ngx_http_pdns_pipe_send(pipe, ngx_http_pdns_errors_reply,

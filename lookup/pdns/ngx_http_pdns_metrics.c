@@ -29,7 +29,10 @@ ngx_http_pdns_metric(u_char *p, const char *name, const char *type,
 }
 
 
-/* A label's value may be anything: what would end it is left out. */
+/*
+ * A label's value may be anything, and two that differ must do so here, too: a
+ * family that has a line twice is refused as a whole.
+ */
 
 static u_char *
 ngx_http_pdns_metric_label(u_char *p, ngx_str_t *value)
@@ -40,9 +43,16 @@ ngx_http_pdns_metric_label(u_char *p, ngx_str_t *value)
     for (i = 0; i < value->len; i++) {
         c = value->data[i];
 
-        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
-            *p++ = c;
+        if (c < 0x20 || c >= 0x7f || c == '%') {
+            p = ngx_sprintf(p, "%%%02Xi", (ngx_uint_t) c);
+            continue;
         }
+
+        if (c == '"' || c == '\\') {
+            *p++ = '\\';
+        }
+
+        *p++ = c;
     }
 
     return p;
@@ -79,13 +89,13 @@ ngx_http_pdns_metrics_size(ngx_http_pdns_about_t *about)
     f = about->sensors.elts;
 
     for (i = 0; i < about->sensors.nelts; i++) {
-        len += 128 + f[i].name.len;
+        len += 128 + 3 * f[i].name.len;
     }
 
     f = about->queues.elts;
 
     for (i = 0; i < about->queues.nelts; i++) {
-        len += 2 * (128 + f[i].name.len);
+        len += 2 * (128 + 3 * f[i].name.len);
     }
 
     return len;
