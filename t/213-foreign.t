@@ -52,9 +52,11 @@ sub adopted {
 sub content {
     my ($t, $s) = @_;
 
-    # what is being compressed has both names for a moment
+    # what is being compressed has both names for a moment, and the plain one
+    # no longer when it is read
 
-    poll_until(10, sub { !$t->db('queues')->keys('d4:closing:*') });
+    poll_until(60, sub { !$t->db('queues')->keys('d4:closing:*') })
+        or return 'its files are not closed';
 
     return files_content($t->{data}, session_files($t->{data}, $s->{uuid},
                                      $s->{type}, suffix($s->{type})));
