@@ -517,6 +517,11 @@ ngx_d4_dispatch_finish(ngx_d4_dispatch_t *d)
     d4_record_t  r;
 
     if (d->decoder == NULL) {
+
+        if (d4_meta_begun(d->meta)) {
+            ngx_d4_dispatch_bad(d, "it ends within its JSON object", 1);
+        }
+
         d->finish = 1;
         d->border = d->at;
         return NGX_OK;

@@ -154,5 +154,41 @@ $s->finish;
 drained($t, 'another one');
 is(content($s), "one\ntwo\nthree\n", 'each byte is in the files once');
 
+
+# Half an object when the session ends, and when its stream is deleted: that
+# it is no more than half is said and counted.
+
+sub half {
+    my ($sid) = @_;
+
+    return $t->wait_log(qr/session $sid .*it ends within its JSON object/, 20);
+}
+
+sub errors {
+    return $metadata->cmd('HGET', 'd4:dispatch:' . today(), '254:errors') // 0;
+}
+
+my $before = errors();
+
+$s = begin();
+$s->send(substr($object, 0, 20));
+$t->wait_stored($s->{uuid}, 1);
+$sid = sid_of($s);
+$s->finish;
+ok(half($sid), 'a session that ends within its object');
+drained($t, 'half an object');
+
+$s = begin();
+$s->send(substr($object, 0, 20));
+$t->wait_stored($s->{uuid}, 1);
+$sid = sid_of($s);
+$streams->cmd('DEL', "stream:2:$sid");
+$s->send(substr($object, 20));
+ok(half($sid), 'one that goes on as another one within it');
+ok($s->ended(20), 'which is told that it is none');
+$s->drop;
+drained($t, 'the other half');
+ok(poll_until(10, sub { errors() >= $before + 2 }), 'both are counted');
+
 $t->finish;
 done_testing();

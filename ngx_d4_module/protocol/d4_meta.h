@@ -93,6 +93,9 @@ void d4_meta_free(d4_meta_t *m);
  */
 d4_meta_status_t d4_meta_add(d4_meta_t *m, const void *p, size_t len);
 
+/* Whether the object has begun. */
+#define d4_meta_begun(m)  ((m)->scan.depth != 0)
+
 /* What is wrong, as text for an Error; a constant. */
 const char *d4_meta_text(d4_meta_status_t status);
 
