@@ -282,6 +282,7 @@ ngx_d4_disk_file(ngx_d4_disk_t *k)
     ngx_uint_t     opened;
     d4_store_rc_t  rc;
 
+    size = 0;
     opened = (k->fd == -1);
 
     if (opened) {
@@ -295,18 +296,21 @@ ngx_d4_disk_file(ngx_d4_disk_t *k)
 
             rc = d4_store_append(&ngx_d4_store, k->file, k->offset, &k->fd,
                                  &size);
-
-            if (rc == D4_STORE_OK && size != k->offset) {
-                rc = d4_store_cut(k->fd, k->offset);
-            }
-        }
-
-        if (k->fd != -1) {
-            (void) ngx_atomic_fetch_add(&ngx_d4_open_n, 1);
         }
 
         if (rc != D4_STORE_OK) {
+            k->fd = -1;                /* whatever it was is closed */
             return rc;
+        }
+
+        (void) ngx_atomic_fetch_add(&ngx_d4_open_n, 1);
+
+        if (!k->create && size != k->offset) {
+            rc = d4_store_cut(k->fd, k->offset);
+
+            if (rc != D4_STORE_OK) {
+                return rc;
+            }
         }
 
         k->create = 0;
