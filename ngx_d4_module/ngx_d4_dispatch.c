@@ -494,6 +494,46 @@ ngx_d4_dispatch_later(ngx_d4_dispatch_t *d)
 
 
 void
+ngx_d4_dispatch_unusable(ngx_d4_dispatch_t *d, const char *what)
+{
+    if (d->unusable == 0) {
+        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
+                      "d4 dispatch of session %s of %s, type %ui, waits: the "
+                      "%s in d4:cursor:%s of redis queues cannot be used, see "
+                      "docs/dispatch.md", d->sid, d->hex, d->type, what,
+                      d->sid);
+    }
+
+    d->unusable = d->unusable ? 2 * d->unusable : NGX_D4_DISPATCH_RETRY;
+    d->unusable = ngx_min(d->unusable, NGX_D4_DISPATCH_LAST);
+}
+
+
+void
+ngx_d4_dispatch_put_off(ngx_d4_dispatch_t *d)
+{
+    ngx_d4_dispatch_later(d);
+
+    if (d->unusable == 0) {
+        return;
+    }
+
+    d->retry_at = ngx_current_msec + d->unusable;
+
+    /* one that waits for somebody does not take the turn of others */
+
+    if (d->reading) {
+        d->read_at = d->retry_at;
+
+        if (!d->waiting) {
+            d->waiting = 1;
+            ngx_d4_worker.nreading--;
+        }
+    }
+}
+
+
+void
 ngx_d4_dispatch_lose(ngx_d4_dispatch_t *d, const char *why)
 {
     ngx_log_error(NGX_LOG_NOTICE, ngx_d4_worker.log, 0,

@@ -44,6 +44,8 @@
 #define NGX_D4_STEP_ELEMENTS   8192
 #define NGX_D4_STEP_TURN       (4 * 1024 * 1024)   /* decoded in one turn */
 #define NGX_D4_DISPATCH_RETRY  1000    /* ms after a step failed */
+#define NGX_D4_DISPATCH_LAST   60000   /* ms at most, for a cursor that cannot
+                                          be used */
 #define NGX_D4_QUEUES_MAX      64      /* of one session */
 #define NGX_D4_QUEUES_AGE      2000    /* ms a definition is believed */
 #define NGX_D4_ADOPTED         64      /* read back at the same time */
@@ -141,6 +143,7 @@ struct ngx_d4_dispatch_s {
     ngx_uint_t               errors;
     time_t                   started;  /* the session */
     ngx_msec_t               retry_at;
+    ngx_msec_t               unusable; /* its cursor; ms to the next try */
     ngx_uint_t               refs;
 
     /* the stream read back */
@@ -198,6 +201,15 @@ ngx_uint_t ngx_d4_dispatch_unref(ngx_d4_dispatch_t *d);
 
 /* The step failed: it is tried again in a while. */
 void ngx_d4_dispatch_later(ngx_d4_dispatch_t *d);
+
+/*
+ * The cursor cannot be used, for want of what: said once, and looked at again
+ * now and then, until somebody has mended it.
+ */
+void ngx_d4_dispatch_unusable(ngx_d4_dispatch_t *d, const char *what);
+
+/* It could not be opened: until then, or soon if that was not the reason. */
+void ngx_d4_dispatch_put_off(ngx_d4_dispatch_t *d);
 
 /* Somebody else owns the session. */
 void ngx_d4_dispatch_lose(ngx_d4_dispatch_t *d, const char *why);

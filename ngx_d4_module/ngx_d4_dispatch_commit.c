@@ -147,10 +147,11 @@ ngx_d4_dispatch_take(ngx_d4_dispatch_t *d, redisReply *reply)
     }
 
     if (ngx_d4_dispatch_restore(d, e) != NGX_OK) {
-        ngx_d4_dispatch_later(d);
+        ngx_d4_dispatch_put_off(d);
         return NGX_DECLINED;
     }
 
+    d->unusable = 0;
     d->cursor = 1;
     d->retake = 0;
 

@@ -682,9 +682,7 @@ ngx_d4_dispatch_decoder(ngx_d4_dispatch_t *d, redisReply *state,
                                d->border.resume)
             != 0)
         {
-            ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
-                          "d4 dispatch of session %s: the state in its cursor "
-                          "cannot be used", d->sid);
+            ngx_d4_dispatch_unusable(d, "state");
 
             d4_decoder_free(dec);
             d->decoder = NULL;

@@ -69,9 +69,8 @@ ngx_d4_dispatch_recall(ngx_d4_dispatch_t *d, redisReply *meta)
         || d4_meta_add(d->meta, (u_char *) meta->str, meta->len)
            != D4_META_DONE)
     {
-        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
-                      "d4 dispatch of session %s: its cursor has no object",
-                      d->sid);
+        ngx_d4_dispatch_unusable(d, "meta");
+        ngx_d4_dispatch_forget_meta(d);
         return NGX_ERROR;
     }
 
