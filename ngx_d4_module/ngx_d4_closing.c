@@ -29,6 +29,7 @@ typedef struct {
     ngx_queue_t              queue;
     char                     file[D4_PATH_MAX];
     uint64_t                 length;
+    uint64_t                 inode;        /* 0: not known */
     char                     hex[D4_UUID_HEX + 1];
     ngx_uint_t               type;
     ngx_str_t                ext;
@@ -47,19 +48,24 @@ typedef struct {                           /* for the thread */
     d4_compress_t           *compress;
     const char              *file;
     uint64_t                 length;
+    uint64_t                 inode;
     int                      level;
     ngx_uint_t               aside;
     d4_store_rc_t            rc;
     ngx_err_t                err;
+    ngx_uint_t               other;        /* it is not the session's */
     uint64_t                 beyond;       /* bytes that were set aside */
     char                     name[D4_STORE_PATH + 1];      /* where to */
 } ngx_d4_closing_task_t;
 
 
+static ngx_d4_closing_t *ngx_d4_closing_new(const char *file,
+    const char *hex, ngx_uint_t type, ngx_str_t *ext, ngx_uint_t aside);
 static void ngx_d4_closing_work(void);
 static ngx_int_t ngx_d4_closing_compress(ngx_d4_closing_t *c);
 static void ngx_d4_closing_handler(void *data, ngx_log_t *log);
 static d4_store_rc_t ngx_d4_closing_piece(ngx_d4_closing_task_t *t);
+static d4_store_rc_t ngx_d4_closing_none(ngx_d4_closing_task_t *t);
 static void ngx_d4_closing_compressed(ngx_event_t *ev);
 static void ngx_d4_closing_push(ngx_d4_closing_t *c);
 static void ngx_d4_closing_targets(void *data, redisReply *reply);
@@ -108,14 +114,46 @@ ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
 {
     ngx_d4_closing_t  *c;
 
+    c = ngx_d4_closing_new(file, hex, type, ext, aside);
+
+    if (c != NULL) {
+        c->length = length;
+        ngx_d4_closing_work();
+    }
+}
+
+
+void
+ngx_d4_closing_begun(const char *file, uint64_t inode, const char *hex,
+    ngx_uint_t type, ngx_str_t *ext, ngx_uint_t aside)
+{
+    ngx_d4_closing_t  *c;
+
+    c = ngx_d4_closing_new(file, hex, type, ext, aside);
+
+    if (c != NULL) {
+        c->inode = inode;
+        ngx_d4_closing_work();
+    }
+}
+
+
+/* NULL: it is there already, or the list alone still has it. */
+
+static ngx_d4_closing_t *
+ngx_d4_closing_new(const char *file, const char *hex, ngx_uint_t type,
+    ngx_str_t *ext, ngx_uint_t aside)
+{
+    ngx_d4_closing_t  *c;
+
     if (ngx_d4_closing_known(file)) {
-        return;
+        return NULL;
     }
 
     c = ngx_calloc(sizeof(ngx_d4_closing_t), ngx_d4_worker.log);
 
     if (c == NULL) {
-        return;                            /* the list still has it */
+        return NULL;
     }
 
     (void) ngx_cpystrn((u_char *) c->file, (u_char *) file, D4_PATH_MAX);
@@ -123,7 +161,6 @@ ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
 
     d4_words_init(&c->script, &ngx_d4_worker.pool);
 
-    c->length = length;
     c->type = type;
     c->aside = aside;
     c->ext.data = c->ext_text;
@@ -140,7 +177,7 @@ ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
     ngx_queue_insert_tail(&ngx_d4_closings, &c->queue);
     ngx_d4_closings_n++;
 
-    ngx_d4_closing_work();
+    return c;
 }
 
 
@@ -217,6 +254,7 @@ ngx_d4_closing_compress(ngx_d4_closing_t *c)
     t->closing = c;
     t->file = c->file;
     t->length = c->length;
+    t->inode = c->inode;
     t->level = (int) ngx_d4_worker.conf->compress_level;
     t->aside = c->aside;
 
@@ -256,6 +294,10 @@ ngx_d4_closing_piece(ngx_d4_closing_task_t *t)
 
     store = ngx_d4_disk_store();
 
+    if (t->length == 0) {
+        return ngx_d4_closing_none(t);
+    }
+
     if (t->compress == NULL) {
 
         if (t->aside) {
@@ -265,15 +307,6 @@ ngx_d4_closing_piece(ngx_d4_closing_task_t *t)
             if (rc != D4_STORE_OK && rc != D4_STORE_MISSING) {
                 return rc;
             }
-        }
-
-        if (t->length == 0) {
-
-            /* nothing of it was committed */
-
-            rc = d4_store_remove(store, t->file);
-
-            return (rc == D4_STORE_MISSING) ? D4_STORE_OK : rc;
         }
 
         rc = d4_compress_start(&t->compress, store, t->file, t->length,
@@ -305,6 +338,44 @@ ngx_d4_closing_piece(ngx_d4_closing_task_t *t)
     }
 
     return rc;
+}
+
+
+/* Nothing of it was committed. */
+
+static d4_store_rc_t
+ngx_d4_closing_none(ngx_d4_closing_task_t *t)
+{
+    int             fd;
+    uint64_t        size, inode;
+    d4_store_t     *store;
+    d4_store_rc_t   rc;
+
+    store = ngx_d4_disk_store();
+    inode = 0;
+
+    if (t->aside && d4_store_read(store, t->file, &fd, &size) == D4_STORE_OK) {
+
+        (void) d4_store_inode(fd, &inode);
+        (void) d4_store_file_close(fd);
+
+        if (inode == t->inode) {
+            rc = d4_object_aside(store, t->file, 0, t->name, &t->beyond);
+
+            if (rc != D4_STORE_OK && rc != D4_STORE_MISSING) {
+                return rc;
+            }
+        }
+    }
+
+    rc = d4_store_remove_own(store, t->file, t->inode);
+
+    if (rc == D4_STORE_EXISTS) {
+        t->other = 1;
+        return D4_STORE_OK;
+    }
+
+    return (rc == D4_STORE_MISSING) ? D4_STORE_OK : rc;
 }
 
 
@@ -341,6 +412,12 @@ ngx_d4_closing_compressed(ngx_event_t *ev)
                       c->file, t->beyond, t->name);
     }
 
+    if (t->other) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_d4_worker.log, 0,
+                      "d4 file \"%s\" was there before the session that was "
+                      "to make it: it is left as it is", c->file);
+    }
+
     if (t->rc == D4_STORE_OK) {
         c->closed = 1;
 
@@ -363,7 +440,13 @@ ngx_d4_closing_compressed(ngx_event_t *ev)
         ngx_d4_closing_push(c);
 
     } else {
-        ngx_d4_disk_fails(t->rc, t->err);
+
+        /* somebody else has it: that is no fault of the disk */
+
+        if (t->rc != D4_STORE_BUSY) {
+            ngx_d4_disk_fails(t->rc, t->err);
+        }
+
         ngx_d4_closing_later(c);
     }
 

@@ -32,6 +32,7 @@ typedef struct {                           /* another one with files */
 
 typedef struct {
     uint64_t                 length;
+    uint64_t                 inode;
     ngx_uint_t               type;
     char                     file[D4_PATH_MAX];
     char                     hex[D4_UUID_HEX + 1];
@@ -352,6 +353,11 @@ ngx_d4_closing_take(redisReply *file, redisReply *value)
 
     ngx_d4_closing_value(mine, take->length, take->hex, take->type, &ext);
 
+    if (take->inode) {
+        (void) ngx_sprintf((u_char *) mine + ngx_strlen(mine), " %uL%Z",
+                           take->inode);
+    }
+
     ngx_d4_str(&argv[0], ngx_d4_store_id, D4_STORE_ID);
     ngx_d4_str(&argv[1], file->str, file->len);
     ngx_d4_str(&argv[2], value->str, value->len);
@@ -379,13 +385,13 @@ ngx_d4_closing_taken(void *data, redisReply *reply)
 }
 
 
-/* <worker> <length> <uuid> <type> <extended type or -> */
+/* As NGX_D4_CLOSING_VALUE says. */
 
 static ngx_int_t
 ngx_d4_closing_parse(ngx_d4_closing_take_t *take, redisReply *file,
     redisReply *value)
 {
-    char        *p[5], text[NGX_D4_CLOSING_VALUE];
+    char        *p[5], *inode, text[NGX_D4_CLOSING_VALUE];
     ngx_uint_t   i;
 
     ngx_memcpy(text, value->str, value->len + 1);
@@ -401,6 +407,12 @@ ngx_d4_closing_parse(ngx_d4_closing_take_t *take, redisReply *file,
         *p[i]++ = '\0';
     }
 
+    inode = strchr(p[4], ' ');
+
+    if (inode != NULL) {
+        *inode++ = '\0';
+    }
+
     if (ngx_strcmp(p[4], "-") == 0) {
         p[4] = "";
     }
@@ -411,6 +423,7 @@ ngx_d4_closing_parse(ngx_d4_closing_take_t *take, redisReply *file,
     (void) ngx_cpystrn(take->ext, (u_char *) p[4], sizeof(take->ext));
 
     take->length = strtoull(p[1], NULL, 10);
+    take->inode = inode ? strtoull(inode, NULL, 10) : 0;
     take->type = strtoul(p[3], NULL, 10);
 
     return NGX_OK;
@@ -424,6 +437,12 @@ ngx_d4_closing_add_taken(ngx_d4_closing_take_t *take)
 
     ngx_d4_str(&ext, take->ext, ngx_strlen(take->ext));
 
-    ngx_d4_closing_add(take->file, take->length, take->hex, take->type, &ext,
-                       0);
+    if (take->length) {
+        ngx_d4_closing_add(take->file, take->length, take->hex, take->type,
+                           &ext, 0);
+
+    } else {
+        ngx_d4_closing_begun(take->file, take->inode, take->hex, take->type,
+                             &ext, 0);
+    }
 }

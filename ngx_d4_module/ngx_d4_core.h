@@ -181,6 +181,7 @@ typedef enum {
     /* ngx_d4_dispatch_scripts.c, in its order */
     NGX_D4_SCRIPT_OPEN,
     NGX_D4_SCRIPT_NAME,
+    NGX_D4_SCRIPT_OWN,
     NGX_D4_SCRIPT_COMMIT,
     NGX_D4_SCRIPT_PUSHED,
     NGX_D4_SCRIPT_TAKE,

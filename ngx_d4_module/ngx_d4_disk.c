@@ -32,7 +32,8 @@ typedef struct {                       /* for a thread, and back */
     char                     file[D4_PATH_MAX];
     uint64_t                 offset;
     int                      fd;
-    ngx_uint_t               create;
+    ngx_uint_t               create;   /* that, and nothing else */
+    uint64_t                 inode;
     ngx_uint_t               sync;
     uint64_t                 min_free;
     ngx_uint_t               open_files;
@@ -312,14 +313,18 @@ ngx_d4_disk_file(ngx_d4_disk_t *k)
                 return rc;
             }
         }
-
-        k->create = 0;
     }
 
-    rc = ngx_d4_disk_blocks(k);
+    if (k->create) {
+        rc = d4_store_inode(k->fd, &k->inode);
+        k->create = 0;
 
-    if (rc == D4_STORE_OK && k->sync) {
-        rc = d4_store_sync(k->fd);
+    } else {
+        rc = ngx_d4_disk_blocks(k);
+
+        if (rc == D4_STORE_OK && k->sync) {
+            rc = d4_store_sync(k->fd);
+        }
     }
 
     /*
@@ -446,6 +451,10 @@ ngx_d4_disk_done(ngx_event_t *ev)
 
     d->create = k->create;
 
+    if (k->inode) {
+        d->inode = k->inode;
+    }
+
     if (k->rc != D4_STORE_OK) {
         ngx_d4_disk_failed(d, k);
 
@@ -454,7 +463,7 @@ ngx_d4_disk_done(ngx_event_t *ev)
 
     } else {
         ngx_d4_disk_works();
-        d->written = 1;
+        d->written = (k->inode == 0);
     }
 
     ngx_d4_objects_free(&k->objects);

@@ -350,6 +350,13 @@ ngx_d4_dispatch_step(ngx_d4_dispatch_t *d)
             return 0;
         }
 
+        /* whose it is has to be known before there is anything in it */
+
+        if (d->out.bytes && !d->create && !d->owned) {
+            ngx_d4_dispatch_own(d);
+            return 0;
+        }
+
         /* whether lines are wanted beside the paths of objects */
 
         if (d->nlines && !ngx_d4_targets_fresh(d)) {

@@ -124,8 +124,10 @@ struct ngx_d4_dispatch_s {
     time_t                   opened;
     ngx_int_t                day;
     ngx_uint_t               number;   /* to begin with, of its name */
+    uint64_t                 inode;    /* of the file, once it is made */
     char                    *former_file;  /* of a former owner, to close */
     uint64_t                 former_length;
+    uint64_t                 former_inode;
 
     /* the step */
     d4_blocks_t              out;      /* for the file */
@@ -161,6 +163,7 @@ struct ngx_d4_dispatch_s {
     unsigned                 writing:1;    /* a thread is at its file */
     unsigned                 written:1;    /* its file part is on disk */
     unsigned                 create:1;     /* the file does not exist yet */
+    unsigned                 owned:1;      /* the cursor knows its inode */
     unsigned                 rotate:1;     /* the file closes with it */
     unsigned                 stashed:1;
     unsigned                 preamble:1;   /* a file begins with it */
@@ -285,6 +288,11 @@ void ngx_d4_dispatch_verify(ngx_d4_dispatch_t *d);
 ngx_int_t ngx_d4_dispatch_take(ngx_d4_dispatch_t *d, redisReply *reply);
 
 
+/* ngx_d4_dispatch_own.c: the file that was made goes to the cursor */
+
+void ngx_d4_dispatch_own(ngx_d4_dispatch_t *d);
+
+
 /* ngx_d4_dispatch_read.c: the stream read back */
 
 void ngx_d4_dispatch_read(ngx_d4_dispatch_t *d);
@@ -369,9 +377,9 @@ ngx_thread_task_t *ngx_d4_disk_task(size_t size,
 
 /* ngx_d4_closing.c: files to be compressed */
 
-/* <worker> <length> <uuid> <type> <extended type or -> */
+/* <worker> <length> <uuid> <type> <extended type or ->[ <inode>] */
 #define NGX_D4_CLOSING_VALUE  (sizeof(ngx_d4_worker.name) + D4_UUID_HEX       \
-                               + D4_PATH_NAME + 2 * NGX_INT64_LEN + 8)
+                               + D4_PATH_NAME + 3 * NGX_INT64_LEN + 9)
 
 void ngx_d4_closing_init(void);
 
@@ -385,6 +393,13 @@ void ngx_d4_closing_value(char *buf, uint64_t length, const char *hex,
  * beyond that.
  */
 void ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
+    ngx_uint_t type, ngx_str_t *ext, ngx_uint_t aside);
+
+/*
+ * The same, of which nothing was committed: it is removed if it is inode, or
+ * empty and nobody's, and left if it is any other file of that name.
+ */
+void ngx_d4_closing_begun(const char *file, uint64_t inode, const char *hex,
     ngx_uint_t type, ngx_str_t *ext, ngx_uint_t aside);
 
 void ngx_d4_closing_tick(void);

@@ -51,6 +51,7 @@ enum {
     NGX_D4_OPEN_FILE,
     NGX_D4_OPEN_LENGTH,
     NGX_D4_OPEN_RESUME,
+    NGX_D4_OPEN_INODE,
     NGX_D4_OPEN_N_ELEMENTS
 };
 
@@ -245,6 +246,7 @@ ngx_d4_dispatch_former(ngx_d4_dispatch_t *d, redisReply **e)
 
     ngx_memcpy(d->former_file, file->str, file->len + 1);
     d->former_length = ngx_d4_dispatch_number(e[NGX_D4_OPEN_LENGTH]);
+    d->former_inode = ngx_d4_dispatch_number(e[NGX_D4_OPEN_INODE]);
 
     if (!d->reading) {
         ngx_d4_dispatch_close_former(d, 1);
@@ -352,7 +354,9 @@ ngx_d4_dispatch_named(void *data, redisReply *reply)
 
     d->number = 0;
     d->length = 0;
+    d->inode = 0;
     d->create = 1;
+    d->owned = 0;
 
     ngx_d4_dispatch_work(d);
 }
@@ -567,7 +571,12 @@ ngx_d4_dispatch_close_file(ngx_d4_dispatch_t *d)
 {
     ngx_d4_disk_close(d);
 
-    ngx_d4_closing_add(d->file, d->length, d->hex, d->type, &d->ext, 0);
+    if (d->length) {
+        ngx_d4_closing_add(d->file, d->length, d->hex, d->type, &d->ext, 0);
+
+    } else {
+        ngx_d4_closing_begun(d->file, d->inode, d->hex, d->type, &d->ext, 0);
+    }
 
     ngx_free(d->file);
     d->file = NULL;

@@ -251,8 +251,14 @@ ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d, redisReply *entry)
 void
 ngx_d4_dispatch_close_former(ngx_d4_dispatch_t *d, ngx_uint_t whole)
 {
-    ngx_d4_closing_add(d->former_file, d->former_length, d->hex, d->type,
-                       &d->ext, !whole);
+    if (d->former_length) {
+        ngx_d4_closing_add(d->former_file, d->former_length, d->hex, d->type,
+                           &d->ext, !whole);
+
+    } else {
+        ngx_d4_closing_begun(d->former_file, d->former_inode, d->hex, d->type,
+                             &d->ext, !whole);
+    }
 
     ngx_free(d->former_file);
     d->former_file = NULL;

@@ -80,12 +80,13 @@
  * type
  * -> {0, owner}: somebody else's; {2}: there is none, and uuid is not known;
  *    {1, epoch, seq, stream, ms, n, off, state, meta, done, remembered
- *    header, uuid, type, store, file, length, resume} with a file that was
- *    open
+ *    header, uuid, type, store, file, length, resume, inode} with a file
+ *    that was open
  *
  * Makes the cursor of a session, or takes it over.  A new owner does not go on
  * in the file of the old one: it is put on the list of those to be closed, of
- * nobody yet if it is in another store.
+ * nobody yet if it is in another store.  One of which nothing was committed may
+ * be another session's, which had the name first, and is on the list then.
  */
 
 static const char  ngx_d4_script_open[] =
@@ -106,25 +107,27 @@ static const char  ngx_d4_script_open[] =
         "'n','0','off','0') end "
     "local c=redis.call('HMGET',k,'seq','stream','ms','n','off','state',"
         "'meta','done','uuid','type','store','file','length','ext',"
-        "'resume') "
+        "'resume','inode') "
     "local f,s='',c[11] or '' "
     "if c[12] and c[12]~='' then "
         "f=c[12] "
-        "redis.call('HSET','d4:closing:'..s,f,"
+        "redis.call(c[13]=='0' and 'HSETNX' or 'HSET','d4:closing:'..s,f,"
             "(s==ARGV[6] and w or '-')..' '..c[13]..' '..c[9]..' '"
-                "..c[10]..' '..(c[14] or '-')) "
+                "..c[10]..' '..(c[14] or '-')..' '..(c[16] or '0')) "
         "redis.call('HSET',k,'file','') end "
     "return {1,e,c[1],c[2],c[3],c[4],c[5],c[6] or '',c[7] or '',c[8] or '',"
         "redis.call('GET','d4:header:'..c[10]..':'..c[9]) or '',"
-        "c[9],c[10],s,f,c[13] or '0',c[15] or '0'}";
+        "c[9],c[10],s,f,c[13] or '0',c[15] or '0',c[16] or '0'}";
 
 
 /*
  * queues; sid, epoch, store, path without suffix, suffix, first number, now
  * -> path, or 0: fenced, 1: there is no cursor
  *
- * A name for a new file, which nobody else gets; it is in the cursor before
- * the file exists, so that whatever a crash leaves behind is known.
+ * A name for a new file, which nobody else gets, and which is not that of one
+ * that waits to be closed: an hour is repeated once a year.  It is in the
+ * cursor before the file exists, so that whatever a crash leaves behind is
+ * known.
  */
 
 static const char  ngx_d4_script_name[] =
@@ -135,11 +138,27 @@ static const char  ngx_d4_script_name[] =
     "repeat "
         "f=ARGV[4]..(i==0 and '' or '-'..i)..ARGV[5] "
         "i=i+1 "
-    "until redis.call('SET','d4:name:'..ARGV[3]..':'..f,ARGV[1],"
+    "until redis.call('HEXISTS','d4:closing:'..ARGV[3],f)==0 and "
+        "redis.call('SET','d4:name:'..ARGV[3]..':'..f,ARGV[1],"
         "'NX','EX',120) "
-    "redis.call('HSET',k,'file',f,'length','0','opened',ARGV[7],"
+    "redis.call('HSET',k,'file',f,'length','0','inode','0','opened',ARGV[7],"
         "'store',ARGV[3]) "
     "return f";
+
+
+/*
+ * queues; sid, epoch, inode -> 2, or 0: fenced, 1: there is no cursor
+ *
+ * The file is made, and still empty: what has its name and is another one, a
+ * crash before that did not leave behind.
+ */
+
+static const char  ngx_d4_script_own[] =
+    "local k='d4:cursor:'..ARGV[1] "
+    "local e=redis.call('HGET',k,'epoch') "
+    "if e~=ARGV[2] then return e and 0 or 1 end "
+    "redis.call('HSET',k,'inode',ARGV[3]) "
+    "return 2";
 
 
 /*
@@ -390,6 +409,7 @@ static const char  ngx_d4_script_meta[] =
 const ngx_str_t  ngx_d4_dispatch_scripts[] = {
     ngx_string(ngx_d4_script_open),
     ngx_string(ngx_d4_script_name),
+    ngx_string(ngx_d4_script_own),
     ngx_string(ngx_d4_script_commit),
     ngx_string(ngx_d4_script_pushed),
     ngx_string(ngx_d4_script_take),

@@ -126,6 +126,54 @@ sub queued {
 }
 
 
+# A dead worker had been given names, and nothing was committed: what it made
+# goes, and what others had made under those names stays.
+
+{
+    my $t = D4::Test->new(workers => 1, dispatch => 1)->start;
+    my $queues = $t->db('queues');
+    my $store = $t->read_file('data/.d4-store');
+    my $uuid = new_uuid();
+    my $dir = "$uuid/8/2020/10/25";
+    my %size = (own => 70, other => 90, unknown => 50, empty => 0);
+    my (%file, %inode);
+
+    for my $made ('', "/$uuid", "/$uuid/8", "/$uuid/8/2020",
+                  "/$uuid/8/2020/10", "/$dir") {
+        mkdir("$t->{data}$made");
+        $t->give("$t->{data}$made");
+    }
+
+    for my $name (sort keys %size) {
+        $file{$name} = "$dir/$uuid-2020-10-25-02300"
+            . (keys %file) . suffix(8);
+
+        my $path = "$t->{data}/$file{$name}";
+
+        open(my $fh, '>', $path) or die "$path: $!";
+        print $fh 'x' x $size{$name};
+        close($fh) or die "$path: $!";
+        $t->give($path);
+        $inode{$name} = (stat $path)[1];
+    }
+
+    my %known = (own => " $inode{own}", other => " $inode{own}",
+                 empty => ' 0', unknown => '');
+
+    $queues->cmd('HSET', "d4:closing:$store", map {
+        ($file{$_}, "dead:1:2 0 $uuid 8 -$known{$_}")
+    } sort keys %known);
+
+    ok(poll_until(60, sub { !$queues->cmd('HLEN', "d4:closing:$store") }),
+       'files without anything are dealt with');
+    is_deeply([ grep { -e "$t->{data}/$file{$_}" } sort keys %file ],
+              [ qw(other unknown) ], 'only its own is removed, and an empty');
+    is(-s "$t->{data}/$file{other}", 90, 'the other one has what it had');
+    is(scalar($t->log_lines(qr/was there before/)), 2, 'which is said');
+    $t->finish;
+}
+
+
 # The data directory becomes available when sessions have begun.
 
 {

@@ -128,6 +128,14 @@ d4_store_rc_t d4_store_taken(const d4_store_t *s, const char *path);
 d4_store_rc_t d4_store_remove(const d4_store_t *s, const char *path);
 
 /*
+ * Removes the regular file of this inode, and one that is empty and has no
+ * writer.  EXISTS: what has the name is neither; BUSY: it is empty and has a
+ * writer.
+ */
+d4_store_rc_t d4_store_remove_own(const d4_store_t *s, const char *path,
+    uint64_t inode);
+
+/*
  * Renames a regular file and makes the directories on the way.  EXISTS where
  * anything has the new name: both stay as they are.
  */
@@ -183,6 +191,9 @@ d4_store_rc_t d4_store_write_buf(int fd, uint64_t offset, const void *p,
 d4_store_rc_t d4_store_cut(int fd, uint64_t size);
 
 d4_store_rc_t d4_store_size(int fd, uint64_t *size);
+
+/* What tells it from other files that have had or will have its name. */
+d4_store_rc_t d4_store_inode(int fd, uint64_t *inode);
 
 /* Makes the content last: fdatasync. */
 d4_store_rc_t d4_store_sync(int fd);

@@ -85,11 +85,22 @@ d4_store_create_in(const d4_store_t *s, int dir, const char *name, int *fd)
 
     /* no locks there: then nobody ever appends to what another one began */
 
-    } else if (flock(*fd, LOCK_EX|LOCK_NB) == 0 || errno != EWOULDBLOCK) {
-        return D4_STORE_OK;
+    } else if (flock(*fd, LOCK_EX|LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        err = EWOULDBLOCK;
+
+    } else if (fstat(*fd, &st) != 0) {
+        err = errno;
+
+    } else if (st.st_nlink == 0) {
+
+        /* it was empty and not locked yet: somebody took it for nobody's */
+
+        (void) close(*fd);
+        errno = ENOENT;
+        return D4_STORE_MISSING;
 
     } else {
-        err = errno;
+        return D4_STORE_OK;
     }
 
     (void) close(*fd);
@@ -399,6 +410,21 @@ d4_store_size(int fd, uint64_t *size)
     }
 
     *size = (uint64_t) st.st_size;
+
+    return D4_STORE_OK;
+}
+
+
+d4_store_rc_t
+d4_store_inode(int fd, uint64_t *inode)
+{
+    struct stat  st;
+
+    if (fstat(fd, &st) != 0) {
+        return d4_store_code(errno);
+    }
+
+    *inode = (uint64_t) st.st_ino;
 
     return D4_STORE_OK;
 }

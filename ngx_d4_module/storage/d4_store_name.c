@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -26,6 +27,7 @@ static d4_store_rc_t d4_store_check(const char *path);
 static d4_store_rc_t d4_store_enter(const d4_store_t *s, int dir,
     const char *name, int make, int *fd);
 static int d4_store_own_dir(const d4_store_t *s, int fd);
+static d4_store_rc_t d4_store_mine(int fd, uint64_t inode);
 static d4_store_rc_t d4_store_regular(int dir, const char *name);
 
 
@@ -335,6 +337,76 @@ d4_store_remove(const d4_store_t *s, const char *path)
     }
 
     d4_store_dir_close(s, dir);
+
+    return rc;
+}
+
+
+d4_store_rc_t
+d4_store_remove_own(const d4_store_t *s, const char *path, uint64_t inode)
+{
+    int            dir, fd;
+    uint64_t       size;
+    const char    *name;
+    d4_store_rc_t  rc;
+
+    rc = d4_store_dir(s, path, 0, &dir, &name);
+
+    if (rc != D4_STORE_OK) {
+        return rc;
+    }
+
+    rc = d4_store_open_at(dir, name, O_RDONLY, 1, &fd, &size);
+
+    if (rc == D4_STORE_OK) {
+        rc = d4_store_mine(fd, inode);
+
+        if (rc == D4_STORE_OK && unlinkat(dir, name, 0) != 0) {
+            rc = d4_store_code(errno);
+        }
+
+        /* until here the lock of an empty one is held */
+
+        d4_store_drop(fd);
+    }
+
+    d4_store_dir_close(s, dir);
+
+    return rc;
+}
+
+
+static d4_store_rc_t
+d4_store_mine(int fd, uint64_t inode)
+{
+    uint64_t       found, size;
+    d4_store_rc_t  rc;
+
+    found = 0;
+    size = 0;
+    rc = d4_store_inode(fd, &found);
+
+    if (rc != D4_STORE_OK || found == inode) {
+        return rc;
+    }
+
+    rc = d4_store_size(fd, &size);
+
+    if (rc == D4_STORE_OK && size == 0) {
+
+        if (flock(fd, LOCK_EX|LOCK_NB) != 0) {
+            return errno == EWOULDBLOCK ? D4_STORE_BUSY : D4_STORE_EXISTS;
+        }
+
+        /* its writer may have written until now */
+
+        rc = d4_store_size(fd, &size);
+    }
+
+    if (rc == D4_STORE_OK && size != 0) {
+        errno = 0;
+        rc = D4_STORE_EXISTS;
+    }
 
     return rc;
 }

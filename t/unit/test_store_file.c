@@ -557,6 +557,66 @@ create_all(void *data)
 }
 
 
+/* Only what is known to be one's own is removed, and what is nobody's. */
+
+static void
+test_remove_own(void **state)
+{
+    int       fd;
+    uint64_t  inode, other, size;
+
+    (void) state;
+
+    other = 0;
+    inode = 0;
+
+    assert_int_equal(d4_store_remove_own(&store, "d/f", 1), D4_STORE_MISSING);
+    assert_int_equal(make("d/f", "one"), D4_STORE_OK);
+    assert_int_equal(make("d/g", "two"), D4_STORE_OK);
+
+    assert_int_equal(d4_store_read(&store, "d/g", &fd, &size), D4_STORE_OK);
+    assert_int_equal(d4_store_inode(fd, &other), D4_STORE_OK);
+    close(fd);
+
+    assert_int_equal(d4_store_remove_own(&store, "d/f", 0), D4_STORE_EXISTS);
+    assert_int_equal(d4_store_remove_own(&store, "d/f", other),
+                     D4_STORE_EXISTS);
+
+    assert_int_equal(d4_store_read(&store, "d/f", &fd, &size), D4_STORE_OK);
+    assert_int_equal(d4_store_inode(fd, &inode), D4_STORE_OK);
+    assert_int_equal(size, 3);
+    close(fd);
+
+    assert_int_not_equal(inode, other);
+    assert_int_equal(d4_store_remove_own(&store, "d/f", inode), D4_STORE_OK);
+    assert_int_equal(d4_store_remove_own(&store, "d/f", inode),
+                     D4_STORE_MISSING);
+
+    /* empty: its writer may be about to write */
+
+    assert_int_equal(d4_store_create(&store, "d/f", &fd), D4_STORE_OK);
+    assert_int_equal(d4_store_remove_own(&store, "d/f", other),
+                     D4_STORE_BUSY);
+    assert_int_equal(d4_store_write_buf(fd, 0, "x", 1), D4_STORE_OK);
+    assert_int_equal(d4_store_remove_own(&store, "d/f", other),
+                     D4_STORE_EXISTS);
+    assert_int_equal(d4_store_cut(fd, 0), D4_STORE_OK);
+    close(fd);
+    assert_int_equal(d4_store_remove_own(&store, "d/f", other), D4_STORE_OK);
+
+    /* a file that its writer has open is its own all the same */
+
+    assert_int_equal(d4_store_create(&store, "d/f", &fd), D4_STORE_OK);
+    assert_int_equal(d4_store_inode(fd, &inode), D4_STORE_OK);
+    assert_int_equal(d4_store_write_buf(fd, 0, "x", 1), D4_STORE_OK);
+    assert_int_equal(d4_store_remove_own(&store, "d/f", inode), D4_STORE_OK);
+    close(fd);
+
+    assert_int_equal(d4_store_remove_own(&store, "../f", 1),
+                     D4_STORE_BAD_PATH);
+}
+
+
 static void
 test_race(void **state)
 {
@@ -695,6 +755,7 @@ main(void)
         test(test_no_descriptors),
         test(test_append),
         test(test_lock),
+        test(test_remove_own),
         test(test_race),
         test(test_vanishing),
         test(test_descriptors),
