@@ -11,6 +11,7 @@ use D4::Consumer;
 use D4::Dispatch;
 use D4::Source;
 use D4::Test;
+use POSIX ();
 use Test::More;
 
 sub capture {
@@ -170,6 +171,45 @@ sub queued {
               [ qw(other unknown) ], 'only its own is removed, and an empty');
     is(-s "$t->{data}/$file{other}", 90, 'the other one has what it had');
     is(scalar($t->log_lines(qr/was there before/)), 2, 'which is said');
+    $t->finish;
+}
+
+
+# An hour that comes twice: files of these names were there, and are compressed.
+
+{
+    my $t = D4::Test->new(workers => 1, dispatch => 1)->start;
+    my $s = $t->sensor;
+    my $now = time();
+    my $there = 0;
+
+    for my $at ($now - 1 .. $now + 120) {
+        my ($day, $second) = split / /,
+            POSIX::strftime('%Y-%m-%d %H%M%S', localtime($at));
+        my $path = "$t->{data}/$s->{uuid}";
+
+        for my $part ('', 8, split /-/, $day) {
+            $path .= "/$part" if length $part;
+            mkdir($path) && $t->give($path);
+        }
+
+        $path .= "/$s->{uuid}-$day-$second" . suffix(8) . '.gz';
+        open(my $fh, '>', $path) or die "$path: $!";
+        close($fh) or die "$path: $!";
+        $there++;
+    }
+
+    $s->send(unit_line($_)) for 0 .. 9;
+    $s->finish;
+    drained($t, 'names that are taken');
+
+    my @files = session_files($t->{data}, $s->{uuid}, 8, suffix(8));
+    my @new = grep { -s "$t->{data}/$_" } @files;
+
+    is(@files, $there + 1, 'a file beside those that were there');
+    like("@new", qr/-1\Q${\suffix(8)}\E\.gz$/, 'under the next name');
+    same_bytes(files_content($t->{data}, @new),
+               join('', map { unit_line($_) } 0 .. 9), 'with all of it');
     $t->finish;
 }
 
