@@ -33,11 +33,13 @@ static int d4_client_init(d4_client_t *c, const d4_options_t *o,
 static void d4_client_free(d4_client_t *c);
 static void d4_client_signals(d4_client_t *c, int64_t now);
 static void d4_client_input(d4_client_t *c, int64_t now);
+static int d4_client_read(d4_client_t *c, int64_t now);
 static void d4_client_linger(d4_client_t *c, int64_t now);
 static int d4_client_reading(const d4_client_t *c);
 static void d4_client_cut(d4_client_t *c, d4_cut_how_t how);
 static void d4_client_push(d4_client_t *c, const d4_piece_t *piece);
 static void d4_client_restart(d4_client_t *c);
+static void d4_client_rest(d4_client_t *c);
 static void d4_client_end(d4_client_t *c);
 static void d4_client_output(d4_client_t *c, int64_t now);
 static void d4_client_give_up(d4_client_t *c);
@@ -211,6 +213,19 @@ d4_client_reading(const d4_client_t *c)
 static void
 d4_client_input(d4_client_t *c, int64_t now)
 {
+    while (d4_client_read(c, now) && d4_source_held(&c->source)
+           && d4_client_reading(c))
+    {
+        /* what is there needs no poll */
+    }
+}
+
+
+/* 1 when something was read. */
+
+static int
+d4_client_read(d4_client_t *c, int64_t now)
+{
     size_t    room;
     ssize_t   n;
     uint8_t  *p;
@@ -221,11 +236,11 @@ d4_client_input(d4_client_t *c, int64_t now)
     switch (n) {
 
     case D4_SOURCE_NOTHING:
-        return;
+        return 0;
 
     case D4_SOURCE_RESTART:
         d4_client_restart(c);
-        return;
+        return 0;
 
     case D4_SOURCE_ERROR:
         c->failed = 1;
@@ -234,7 +249,7 @@ d4_client_input(d4_client_t *c, int64_t now)
 
     case D4_SOURCE_END:
         d4_client_end(c);
-        return;
+        return 0;
     }
 
     c->last_read = now;
@@ -253,6 +268,8 @@ d4_client_input(d4_client_t *c, int64_t now)
     }
 
     d4_client_cut(c, D4_CUT_FULL);
+
+    return 1;
 }
 
 
@@ -306,10 +323,23 @@ d4_client_restart(d4_client_t *c)
 }
 
 
+/* What was read from the source is sent, however full the queue is. */
+
+static void
+d4_client_rest(d4_client_t *c)
+{
+    while (d4_source_held(&c->source)) {
+        (void) d4_client_read(c, c->last_read);
+    }
+}
+
+
 static void
 d4_client_end(d4_client_t *c)
 {
     d4_piece_t  empty;
+
+    d4_client_rest(c);
 
     d4_client_cut(c, D4_CUT_ALL);
     d4_queue_end(&c->queue);
@@ -479,6 +509,7 @@ d4_client_switch(d4_client_t *c, int64_t now)
         c->source.path = c->config.source;
 
     } else {
+        d4_client_rest(c);
         d4_client_restart(c);
         d4_source_close(&c->source);
 
@@ -516,7 +547,7 @@ d4_client_same(const char *a, const char *b)
 static void
 d4_client_wait(d4_client_t *c, const sigset_t *mask)
 {
-    int               n;
+    int               n, held;
     int64_t           wake, now;
     struct pollfd     p[2];
     struct timespec   ts, *timeout;
@@ -529,10 +560,11 @@ d4_client_wait(d4_client_t *c, const sigset_t *mask)
     p[1].revents = 0;
 
     timeout = NULL;
+    held = d4_client_reading(c) && d4_source_held(&c->source);
 
-    if (wake != 0) {
+    if (wake != 0 || held) {
         now = d4_now();
-        wake = wake > now ? wake - now : 0;
+        wake = wake > now && !held ? wake - now : 0;
 
         ts.tv_sec = wake / 1000;
         ts.tv_nsec = wake % 1000 * 1000000;
@@ -559,7 +591,7 @@ d4_client_wait(d4_client_t *c, const sigset_t *mask)
 
     wake = d4_source_wake(&c->source);
 
-    if (p[1].revents != 0 || (wake != 0 && now >= wake)) {
+    if (p[1].revents != 0 || held || (wake != 0 && now >= wake)) {
         d4_client_input(c, now);
     }
 }

@@ -35,6 +35,7 @@ typedef struct {
     size_t          len;
     size_t          off;
     size_t          piece;             /* of it at hand */
+    size_t          frames;            /* of the queue at hand */
     uint8_t         header[D4_PCAP_HEADER];
     unsigned        has_header:1;
     unsigned        at_hand:1;         /* the link has a piece of it */

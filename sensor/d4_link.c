@@ -57,7 +57,13 @@ d4_link_init(d4_link_t *l, const d4_config_t *config, size_t payload)
 
     d4_resolve_init(&l->resolve);
 
-    l->out = malloc(D4_HEADER_SIZE + payload);
+    l->room = D4_HEADER_SIZE + payload;
+
+    if (l->room < D4_LINK_ROOM) {
+        l->room = D4_LINK_ROOM;
+    }
+
+    l->out = malloc(l->room);
 
     return l->out != NULL ? 0 : -1;
 }
@@ -80,6 +86,7 @@ d4_link_start(d4_link_t *l, int64_t now)
 
     l->len = 0;
     l->off = 0;
+    l->written = 0;
     l->asked = 0;
     l->ended = 0;
     l->deadline = 0;
@@ -298,6 +305,7 @@ d4_link_abort(d4_link_t *l)
 
     d4_io_close(&l->io);
 
+    l->written = l->off;
     l->len = 0;
     l->off = 0;
     l->watch = 0;
@@ -488,7 +496,7 @@ d4_link_open(d4_link_t *l)
 }
 
 
-/* Writes what it can of the frame at hand. */
+/* Writes what it can of what is at hand. */
 
 static d4_link_event_t
 d4_link_write(d4_link_t *l)
@@ -531,7 +539,7 @@ d4_link_read(d4_link_t *l, int64_t now)
     }
 
     /*
-     * A server that plans to end reads on: the frame at hand is finished, then
+     * A server that plans to end reads on: what is at hand is finished, then
      * our own end of stream follows.
      */
 

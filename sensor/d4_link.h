@@ -23,13 +23,16 @@
 #include "d4_resolve.h"
 
 
+#define D4_LINK_ROOM  16384            /* a record of TLS */
+
+
 typedef enum {
     D4_LINK_DOWN = 0,
     D4_LINK_RESOLVING,
     D4_LINK_CONNECTING,
     D4_LINK_HANDSHAKE,
     D4_LINK_OPEN,
-    D4_LINK_FINISHING,             /* the frame at hand, then our end */
+    D4_LINK_FINISHING,             /* what is at hand, then our end */
     D4_LINK_DRAINING,              /* until the server's end */
     D4_LINK_ASKING                 /* who ended: does it read on? */
 } d4_link_state_t;
@@ -38,7 +41,7 @@ typedef enum {
 typedef enum {
     D4_LINK_AGAIN = 0,             /* nothing new: poll */
     D4_LINK_OPENED,
-    D4_LINK_SENT,                  /* the frame at hand, whole */
+    D4_LINK_SENT,                  /* the frames at hand, whole */
     D4_LINK_CLOSED                 /* see end and error; it is DOWN */
 } d4_link_event_t;
 
@@ -58,9 +61,11 @@ typedef struct {
     d4_link_state_t     state;
     d4_link_end_t       end;
     d4_io_t             io;
-    uint8_t            *out;       /* the frame at hand */
+    uint8_t            *out;       /* the frames at hand */
+    size_t              room;
     size_t              len;       /* 0: none */
     size_t              off;
+    size_t              written;   /* of those at hand when it closed */
     int                 address;   /* index of the one tried */
     int64_t             deadline;  /* 0: none */
     int64_t             watch;
@@ -86,11 +91,14 @@ int64_t d4_link_poll(const d4_link_t *l, struct pollfd *p);
 /* Goes on; to be repeated until AGAIN. */
 d4_link_event_t d4_link_step(d4_link_t *l, short revents, int64_t now);
 
-/* 1 when a frame may be put into l->out, and sent. */
+/*
+ * 1 when frames may be put into l->out, of l->room bytes at most or one of any
+ * length, and sent.
+ */
 int d4_link_ready(const d4_link_t *l);
 d4_link_event_t d4_link_send(d4_link_t *l, size_t len, int64_t now);
 
-/* Ends the session after the frame at hand; DONE or LOST comes with CLOSED. */
+/* Ends the session after what is at hand; DONE or LOST comes with CLOSED. */
 void d4_link_finish(d4_link_t *l);
 
 /* Drops the connection at once; no event. */

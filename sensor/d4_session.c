@@ -27,14 +27,19 @@
 
 static void d4_session_begin(d4_client_t *c, int64_t now);
 static int d4_session_fits(d4_client_t *c, const d4_item_t *item);
+static int d4_session_joins(const d4_client_t *c, const d4_item_t *item,
+    size_t len);
 static int d4_session_settled(d4_client_t *c, int64_t now);
 static int d4_session_allowed(d4_client_t *c, size_t size, int64_t now);
 static d4_link_event_t d4_session_send(d4_client_t *c, int64_t now);
 static void d4_session_header(d4_client_t *c, const d4_item_t *item);
 static d4_link_event_t d4_session_greet(d4_client_t *c, int64_t now);
-static size_t d4_session_seal(d4_client_t *c, uint8_t type,
+static size_t d4_session_payload(d4_client_t *c, uint8_t *out,
+    const d4_item_t *item);
+static size_t d4_session_seal(d4_client_t *c, uint8_t *out, uint8_t type,
     uint64_t timestamp, const uint8_t *data, size_t size);
 static void d4_session_sent(d4_client_t *c);
+static void d4_session_count(d4_client_t *c, size_t written);
 static void d4_session_closed(d4_client_t *c, int64_t now);
 static int d4_session_over(d4_client_t *c);
 static int d4_session_exit(d4_client_t *c, int refused);
@@ -154,13 +159,15 @@ d4_session_begin(d4_client_t *c, int64_t now)
 }
 
 
-/* Hands the next frame to the link, if there is one and it may go. */
+/*
+ * Hands the next frame to the link, if there is one and it may go, and those
+ * behind it that have room in what is written at once.
+ */
 
 static d4_link_event_t
 d4_session_send(d4_client_t *c, int64_t now)
 {
     size_t         len;
-    uint64_t       timestamp;
     d4_item_t     *item;
     d4_session_t  *s;
 
@@ -196,19 +203,49 @@ d4_session_send(d4_client_t *c, int64_t now)
         return D4_LINK_AGAIN;
     }
 
-    timestamp = c->options->restamp ? (uint64_t) time(NULL) : item->timestamp;
-
-    len = d4_session_seal(c, c->config.type, timestamp, item->data,
-                          item->size);
+    len = d4_session_payload(c, c->link.out, item);
+    s->frames = 1;
 
     if (!s->begun) {
         s->begun = 1;
         s->settle_at = now + c->options->settle;
     }
 
+    for (item = item->next; item != NULL; item = item->next) {
+
+        if (!d4_session_joins(c, item, len)
+            || !d4_session_allowed(c, item->size, now))
+        {
+            break;
+        }
+
+        len += d4_session_payload(c, c->link.out + len, item);
+        s->frames++;
+    }
+
     d4_queue_begin(&c->queue);
 
     return d4_link_send(&c->link, len, now);
+}
+
+
+/*
+ * 1 when the payload can go behind len bytes of others.  Where payloads may be
+ * dropped while they wait, and to standard output, they go one by one.
+ */
+
+static int
+d4_session_joins(const d4_client_t *c, const d4_item_t *item, size_t len)
+{
+    const d4_session_t  *s;
+
+    s = &c->session;
+
+    return s->settled && c->queue.overflow == D4_QUEUE_BLOCK
+           && c->config.dest_kind != D4_DEST_STDOUT
+           && len + D4_HEADER_SIZE + item->size <= c->link.room
+           && !item->fresh && item->has_header == s->has_header
+           && memcmp(s->header, item->header, D4_PCAP_HEADER) == 0;
 }
 
 
@@ -261,7 +298,8 @@ d4_session_greet(d4_client_t *c, int64_t now)
     }
 
     type = (c->config.meta != NULL) ? D4_TYPE_META : c->config.type;
-    len = d4_session_seal(c, type, time(NULL), s->prologue + s->off, s->piece);
+    len = d4_session_seal(c, c->link.out, type, time(NULL),
+                          s->prologue + s->off, s->piece);
 
     s->at_hand = 1;
     s->off += s->piece;
@@ -360,16 +398,25 @@ d4_session_allowed(d4_client_t *c, size_t size, int64_t now)
 }
 
 
-/* Makes the frame in the link's buffer; returns its length. */
+static size_t
+d4_session_payload(d4_client_t *c, uint8_t *out, const d4_item_t *item)
+{
+    uint64_t  timestamp;
+
+    timestamp = c->options->restamp ? (uint64_t) time(NULL) : item->timestamp;
+
+    return d4_session_seal(c, out, c->config.type, timestamp, item->data,
+                           item->size);
+}
+
+
+/* Makes a frame; returns its length. */
 
 static size_t
-d4_session_seal(d4_client_t *c, uint8_t type, uint64_t timestamp,
-    const uint8_t *data, size_t size)
+d4_session_seal(d4_client_t *c, uint8_t *out, uint8_t type,
+    uint64_t timestamp, const uint8_t *data, size_t size)
 {
-    uint8_t      *out;
-    d4_header_t   h;
-
-    out = c->link.out;
+    d4_header_t  h;
 
     memset(&h, 0, sizeof(d4_header_t));
 
@@ -396,10 +443,9 @@ d4_session_sent(d4_client_t *c)
 
     s = &c->session;
 
-    c->stats.frames++;
-
     if (s->at_hand) {
         s->at_hand = 0;
+        c->stats.frames++;
         c->stats.bytes += s->piece;
 
         if (s->off == s->len) {
@@ -409,8 +455,38 @@ d4_session_sent(d4_client_t *c)
         return;
     }
 
-    c->stats.bytes += c->queue.next->size;
-    d4_queue_sent(&c->queue);
+    d4_session_count(c, SIZE_MAX);
+}
+
+
+/* Of what was at hand so many bytes were written. */
+
+static void
+d4_session_count(d4_client_t *c, size_t written)
+{
+    size_t         len;
+    d4_session_t  *s;
+
+    s = &c->session;
+
+    while (s->frames != 0) {
+        len = D4_HEADER_SIZE + c->queue.next->size;
+
+        if (written < len) {
+            return;
+        }
+
+        written -= len;
+        s->frames--;
+
+        c->stats.frames++;
+        c->stats.bytes += c->queue.next->size;
+        d4_queue_sent(&c->queue);
+
+        if (s->frames != 0) {
+            d4_queue_begin(&c->queue);     /* a part of it may be there */
+        }
+    }
 }
 
 
@@ -424,6 +500,8 @@ d4_session_closed(d4_client_t *c, int64_t now)
     s = &c->session;
     again = 0;
     refused = 1;
+
+    d4_session_count(c, c->link.written);
 
     if (s->open) {
         refused = now - s->since < D4_ACCEPTED;

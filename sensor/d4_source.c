@@ -15,6 +15,7 @@
 #include "d4_source.h"
 
 
+static ssize_t d4_source_take(d4_source_t *s, uint8_t *buf, size_t len);
 static int d4_source_reopen(d4_source_t *s);
 static ssize_t d4_source_fifo_end(d4_source_t *s);
 static ssize_t d4_source_file_end(d4_source_t *s, int64_t now);
@@ -67,6 +68,8 @@ d4_source_close(d4_source_t *s)
 
     s->fd = -1;
     s->ended = 1;
+    s->pos = 0;
+    s->have = 0;
 }
 
 
@@ -105,10 +108,9 @@ d4_source_read(d4_source_t *s, uint8_t *buf, size_t len, int64_t now)
         return D4_SOURCE_NOTHING;
     }
 
-    n = read(s->fd, buf, len);
+    n = d4_source_take(s, buf, len);
 
     if (n > 0) {
-        s->offset += n;
         s->fed = 1;
         s->replaced = 0;
         return n;
@@ -140,6 +142,55 @@ d4_source_read(d4_source_t *s, uint8_t *buf, size_t len, int64_t now)
     s->ended = 1;
 
     return D4_SOURCE_END;
+}
+
+
+int
+d4_source_held(const d4_source_t *s)
+{
+    return s->pos != s->have;
+}
+
+
+/*
+ * A system call for a small frame costs more than the frame.  Where a full
+ * queue drops frames, they come no faster than they can leave.
+ */
+
+static ssize_t
+d4_source_take(d4_source_t *s, uint8_t *buf, size_t len)
+{
+    ssize_t  n;
+
+    if (s->pos == s->have) {
+
+        if (len >= D4_SOURCE_AHEAD
+            || s->options->overflow != D4_QUEUE_BLOCK)
+        {
+            n = read(s->fd, buf, len);
+            s->offset += n > 0 ? n : 0;
+            return n;
+        }
+
+        n = read(s->fd, s->ahead, D4_SOURCE_AHEAD);
+
+        if (n <= 0) {
+            return n;
+        }
+
+        s->offset += n;
+        s->pos = 0;
+        s->have = n;
+    }
+
+    if (len > s->have - s->pos) {
+        len = s->have - s->pos;
+    }
+
+    memcpy(buf, s->ahead + s->pos, len);
+    s->pos += len;
+
+    return len;
 }
 
 

@@ -27,6 +27,9 @@
 #define D4_SOURCE_ERROR    -3          /* logged */
 
 
+#define D4_SOURCE_AHEAD    65536       /* bytes read at once at most, where
+                                          less is asked for */
+
 typedef struct {
     const d4_options_t  *options;
     const char          *path;         /* NULL: standard input */
@@ -41,6 +44,9 @@ typedef struct {
     off_t                offset;
     dev_t                dev;
     ino_t                ino;
+    size_t               pos;          /* of ahead, what was handed out */
+    size_t               have;
+    uint8_t              ahead[D4_SOURCE_AHEAD];
 } d4_source_t;
 
 
@@ -51,6 +57,9 @@ void d4_source_close(d4_source_t *s);
 /* What to poll for input, -1: nothing; when to read anyway, 0: never. */
 int d4_source_fd(const d4_source_t *s);
 int64_t d4_source_wake(const d4_source_t *s);
+
+/* 1 when there is something to read that need not be waited for. */
+int d4_source_held(const d4_source_t *s);
 
 /* Reads when it is ready or time: bytes (1 to len), or one of the above. */
 ssize_t d4_source_read(d4_source_t *s, uint8_t *buf, size_t len, int64_t now);
