@@ -27,6 +27,9 @@ $t->db('metadata')->cmd('SADD', 'server:accepted_extended_type', $ext);
 
 sub spoil {
     my ($s, $field, $value) = @_;
+
+    $t->wait_live($s->{uuid}, 1, 20);
+
     my $key = $s->{cursor} = 'd4:cursor:' . ($t->sids($s->{uuid}))[0];
 
     ok(poll_until(20, sub {

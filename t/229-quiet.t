@@ -31,9 +31,10 @@ sub files_of {
 
 sub header_kept {
     my ($s) = @_;
-    my ($sid) = $t->sids($s->{uuid});
 
     return poll_until(20, sub {
+        my ($sid) = $t->sids($s->{uuid}) or return;
+
         ($queues->cmd('HGET', "d4:cursor:$sid", 'state') // '')
             eq pcap_header()
     });
