@@ -85,8 +85,8 @@
  *
  * Makes the cursor of a session, or takes it over.  A new owner does not go on
  * in the file of the old one: it is put on the list of those to be closed, of
- * nobody yet if it is in another store.  One of which nothing was committed may
- * be another session's, which had the name first, and is on the list then.
+ * nobody yet if it is in another store.  One of which nothing was committed
+ * may be another session's, which had the name first, and is on the list then.
  */
 
 static const char  ngx_d4_script_open[] =

@@ -175,7 +175,7 @@ sub queued {
 }
 
 
-# An hour that comes twice: files of these names were there, and are compressed.
+# An hour that comes twice: files of these names are there, compressed.
 
 {
     my $t = D4::Test->new(workers => 1, dispatch => 1)->start;
