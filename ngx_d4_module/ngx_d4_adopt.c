@@ -65,7 +65,7 @@ ngx_int_t
 ngx_d4_adopt(ngx_str_t *sid, ngx_str_t *former, ngx_str_t *uuid,
     ngx_str_t *type, ngx_d4_reply_pt handler, void *data)
 {
-    ngx_str_t  argv[6];
+    ngx_str_t  argv[7];
 
     argv[0] = *sid;
     argv[1] = ngx_d4_worker.id;
@@ -73,8 +73,13 @@ ngx_d4_adopt(ngx_str_t *sid, ngx_str_t *former, ngx_str_t *uuid,
     argv[3] = *uuid;
     argv[4] = *type;
     ngx_d4_str(&argv[5], ngx_d4_store_id, ngx_strlen(ngx_d4_store_id));
+    ngx_str_null(&argv[6]);
 
-    return ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_OPEN, 6, argv,
+    if (former->len == 0) {
+        ngx_str_set(&argv[6], "1");
+    }
+
+    return ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_OPEN, 7, argv,
                          handler, data);
 }
 

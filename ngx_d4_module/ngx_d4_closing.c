@@ -30,6 +30,7 @@ typedef struct {
     char                     file[D4_PATH_MAX];
     uint64_t                 length;
     uint64_t                 inode;        /* 0: not known */
+    uint64_t                 known;        /* bytes beyond that exist */
     char                     hex[D4_UUID_HEX + 1];
     ngx_uint_t               type;
     ngx_str_t                ext;
@@ -37,7 +38,6 @@ typedef struct {
     ngx_d4_targets_t         targets;
     d4_words_t               script;
     ngx_msec_t               retry_at;
-    unsigned                 aside:1;      /* keep what is not committed */
     unsigned                 closed:1;     /* on disk */
     unsigned                 retry:1;
 } ngx_d4_closing_t;
@@ -49,8 +49,8 @@ typedef struct {                           /* for the thread */
     const char              *file;
     uint64_t                 length;
     uint64_t                 inode;
+    uint64_t                 known;
     int                      level;
-    ngx_uint_t               aside;
     d4_store_rc_t            rc;
     ngx_err_t                err;
     ngx_uint_t               other;        /* it is not the session's */
@@ -60,7 +60,7 @@ typedef struct {                           /* for the thread */
 
 
 static ngx_d4_closing_t *ngx_d4_closing_new(const char *file,
-    const char *hex, ngx_uint_t type, ngx_str_t *ext, ngx_uint_t aside);
+    const char *hex, ngx_uint_t type, ngx_str_t *ext, uint64_t known);
 static void ngx_d4_closing_work(void);
 static ngx_int_t ngx_d4_closing_compress(ngx_d4_closing_t *c);
 static void ngx_d4_closing_handler(void *data, ngx_log_t *log);
@@ -110,11 +110,11 @@ ngx_d4_closing_value(char *buf, uint64_t length, const char *hex,
 
 void
 ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
-    ngx_uint_t type, ngx_str_t *ext, ngx_uint_t aside)
+    ngx_uint_t type, ngx_str_t *ext, uint64_t known)
 {
     ngx_d4_closing_t  *c;
 
-    c = ngx_d4_closing_new(file, hex, type, ext, aside);
+    c = ngx_d4_closing_new(file, hex, type, ext, known);
 
     if (c != NULL) {
         c->length = length;
@@ -125,11 +125,11 @@ ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
 
 void
 ngx_d4_closing_begun(const char *file, uint64_t inode, const char *hex,
-    ngx_uint_t type, ngx_str_t *ext, ngx_uint_t aside)
+    ngx_uint_t type, ngx_str_t *ext, uint64_t known)
 {
     ngx_d4_closing_t  *c;
 
-    c = ngx_d4_closing_new(file, hex, type, ext, aside);
+    c = ngx_d4_closing_new(file, hex, type, ext, known);
 
     if (c != NULL) {
         c->inode = inode;
@@ -142,7 +142,7 @@ ngx_d4_closing_begun(const char *file, uint64_t inode, const char *hex,
 
 static ngx_d4_closing_t *
 ngx_d4_closing_new(const char *file, const char *hex, ngx_uint_t type,
-    ngx_str_t *ext, ngx_uint_t aside)
+    ngx_str_t *ext, uint64_t known)
 {
     ngx_d4_closing_t  *c;
 
@@ -162,7 +162,7 @@ ngx_d4_closing_new(const char *file, const char *hex, ngx_uint_t type,
     d4_words_init(&c->script, &ngx_d4_worker.pool);
 
     c->type = type;
-    c->aside = aside;
+    c->known = known;
     c->ext.data = c->ext_text;
     c->ext.len = ngx_min(ext->len, D4_PATH_NAME);
 
@@ -256,7 +256,7 @@ ngx_d4_closing_compress(ngx_d4_closing_t *c)
     t->length = c->length;
     t->inode = c->inode;
     t->level = (int) ngx_d4_worker.conf->compress_level;
-    t->aside = c->aside;
+    t->known = c->known;
 
     if (ngx_thread_task_post(ngx_d4_worker.conf->compress_pool, task)
         != NGX_OK)
@@ -300,8 +300,8 @@ ngx_d4_closing_piece(ngx_d4_closing_task_t *t)
 
     if (t->compress == NULL) {
 
-        if (t->aside) {
-            rc = d4_object_aside(store, t->file, t->length, t->name,
+        if (t->known != NGX_D4_CLOSING_ALL) {
+            rc = d4_object_aside(store, t->file, t->length, t->known, t->name,
                                  &t->beyond);
 
             if (rc != D4_STORE_OK && rc != D4_STORE_MISSING) {
@@ -354,13 +354,15 @@ ngx_d4_closing_none(ngx_d4_closing_task_t *t)
     store = ngx_d4_disk_store();
     inode = 0;
 
-    if (t->aside && d4_store_read(store, t->file, &fd, &size) == D4_STORE_OK) {
-
+    if (t->known != NGX_D4_CLOSING_ALL
+        && d4_store_read(store, t->file, &fd, &size) == D4_STORE_OK)
+    {
         (void) d4_store_inode(fd, &inode);
         (void) d4_store_file_close(fd);
 
         if (inode == t->inode) {
-            rc = d4_object_aside(store, t->file, 0, t->name, &t->beyond);
+            rc = d4_object_aside(store, t->file, 0, t->known, t->name,
+                                 &t->beyond);
 
             if (rc != D4_STORE_OK && rc != D4_STORE_MISSING) {
                 return rc;
@@ -408,7 +410,7 @@ ngx_d4_closing_compressed(ngx_event_t *ev)
     if (t->beyond) {
         ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
                       "d4 file \"%s\" had %uL bytes that were not committed "
-                      "and are not in its stream: they are in \"%s\"",
+                      "and are not all in its stream: they are in \"%s\"",
                       c->file, t->beyond, t->name);
     }
 

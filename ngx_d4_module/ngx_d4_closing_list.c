@@ -439,10 +439,10 @@ ngx_d4_closing_add_taken(ngx_d4_closing_take_t *take)
 
     if (take->length) {
         ngx_d4_closing_add(take->file, take->length, take->hex, take->type,
-                           &ext, 0);
+                           &ext, NGX_D4_CLOSING_ALL);
 
     } else {
         ngx_d4_closing_begun(take->file, take->inode, take->hex, take->type,
-                             &ext, 0);
+                             &ext, NGX_D4_CLOSING_ALL);
     }
 }

@@ -128,6 +128,10 @@ struct ngx_d4_dispatch_s {
     char                    *former_file;  /* of a former owner, to close */
     uint64_t                 former_length;
     uint64_t                 former_inode;
+    uint64_t                 former_known; /* bytes behind the cursor that
+                                              the stream has, as far as */
+    ngx_d4_position_t        former_at;    /* it was read */
+    ngx_uint_t               former_begun;
 
     /* the step */
     d4_blocks_t              out;      /* for the file */
@@ -298,10 +302,10 @@ void ngx_d4_dispatch_own(ngx_d4_dispatch_t *d);
 void ngx_d4_dispatch_read(ngx_d4_dispatch_t *d);
 
 /*
- * Closes the file of the former owner; whole: what it may have beyond what was
- * committed is in the stream.
+ * Closes the file of the former owner.  What it has beyond what was committed
+ * is set aside unless the stream was found to have it.
  */
-void ngx_d4_dispatch_close_former(ngx_d4_dispatch_t *d, ngx_uint_t whole);
+void ngx_d4_dispatch_close_former(ngx_d4_dispatch_t *d);
 
 
 /* ngx_d4_dispatch_stat.c: what was done */
@@ -387,20 +391,22 @@ void ngx_d4_closing_init(void);
 void ngx_d4_closing_value(char *buf, uint64_t length, const char *hex,
     ngx_uint_t type, ngx_str_t *ext);
 
+#define NGX_D4_CLOSING_ALL  (~(uint64_t) 0)
+
 /*
  * A file that is on the list, in this host's data directory, and is this
- * worker's to close.  length: what was committed of it; aside: keep what is
- * beyond that.
+ * worker's to close.  length: what was committed of it; known: if it has more
+ * bytes than these beyond that, they are kept.
  */
 void ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
-    ngx_uint_t type, ngx_str_t *ext, ngx_uint_t aside);
+    ngx_uint_t type, ngx_str_t *ext, uint64_t known);
 
 /*
  * The same, of which nothing was committed: it is removed if it is inode, or
  * empty and nobody's, and left if it is any other file of that name.
  */
 void ngx_d4_closing_begun(const char *file, uint64_t inode, const char *hex,
-    ngx_uint_t type, ngx_str_t *ext, ngx_uint_t aside);
+    ngx_uint_t type, ngx_str_t *ext, uint64_t known);
 
 void ngx_d4_closing_tick(void);
 

@@ -52,6 +52,7 @@ enum {
     NGX_D4_OPEN_LENGTH,
     NGX_D4_OPEN_RESUME,
     NGX_D4_OPEN_INODE,
+    NGX_D4_OPEN_FOREIGN,
     NGX_D4_OPEN_N_ELEMENTS
 };
 
@@ -171,6 +172,10 @@ ngx_d4_dispatch_restore(ngx_d4_dispatch_t *d, redisReply **e)
     d->done = ngx_d4_reply_text(e[NGX_D4_OPEN_DONE])
               && e[NGX_D4_OPEN_DONE]->len != 0;
 
+    if (ngx_d4_dispatch_number(e[NGX_D4_OPEN_FOREIGN])) {
+        d->foreign = 1;
+    }
+
     if (ngx_d4_reply_text(e[NGX_D4_OPEN_UUID])) {
         ngx_memcpy(d->hex, e[NGX_D4_OPEN_UUID]->str,
                    ngx_min(e[NGX_D4_OPEN_UUID]->len, D4_UUID_HEX));
@@ -247,9 +252,18 @@ ngx_d4_dispatch_former(ngx_d4_dispatch_t *d, redisReply **e)
     ngx_memcpy(d->former_file, file->str, file->len + 1);
     d->former_length = ngx_d4_dispatch_number(e[NGX_D4_OPEN_LENGTH]);
     d->former_inode = ngx_d4_dispatch_number(e[NGX_D4_OPEN_INODE]);
+    d->former_at = d->border;
+    d->former_known = 0;
+    d->former_begun = 0;
+
+    /* every file begins with it */
+
+    if (d->former_length == 0 && d->decoder) {
+        d->former_known = d->decoder->preamble_len;
+    }
 
     if (!d->reading) {
-        ngx_d4_dispatch_close_former(d, 1);
+        ngx_d4_dispatch_close_former(d);
     }
 
     return NGX_OK;
@@ -572,10 +586,12 @@ ngx_d4_dispatch_close_file(ngx_d4_dispatch_t *d)
     ngx_d4_disk_close(d);
 
     if (d->length) {
-        ngx_d4_closing_add(d->file, d->length, d->hex, d->type, &d->ext, 0);
+        ngx_d4_closing_add(d->file, d->length, d->hex, d->type, &d->ext,
+                           NGX_D4_CLOSING_ALL);
 
     } else {
-        ngx_d4_closing_begun(d->file, d->inode, d->hex, d->type, &d->ext, 0);
+        ngx_d4_closing_begun(d->file, d->inode, d->hex, d->type, &d->ext,
+                             NGX_D4_CLOSING_ALL);
     }
 
     ngx_free(d->file);
@@ -673,7 +689,7 @@ ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d)
     char          closing[NGX_D4_CLOSING_VALUE];
     u_char        num[7][NGX_INT64_LEN], epoch[NGX_INT64_LEN];
     uint64_t      value[7];
-    ngx_str_t     argv[17];
+    ngx_str_t     argv[18];
     ngx_uint_t    i;
 
     value[0] = d->type;
@@ -719,7 +735,11 @@ ngx_d4_dispatch_remake(ngx_d4_dispatch_t *d)
     ngx_d4_str(&argv[16], epoch, ngx_sprintf(epoch, "%uL", d->epoch + 1)
                                  - epoch);
 
-    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_MAKE, 17, argv,
+    if (d->foreign) {
+        ngx_str_set(&argv[17], "1");
+    }
+
+    if (ngx_d4_script(ngx_d4_worker.queues, NGX_D4_SCRIPT_MAKE, 18, argv,
                       ngx_d4_dispatch_remade, d)
         == NGX_OK)
     {

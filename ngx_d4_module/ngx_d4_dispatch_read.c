@@ -30,8 +30,8 @@ static ngx_uint_t ngx_d4_dispatch_entries(ngx_d4_dispatch_t *d,
     redisReply *reply);
 static ngx_int_t ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d,
     d4_batch_t *batch, redisReply *reply);
-static ngx_uint_t ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d,
-    redisReply *entry);
+static void ngx_d4_dispatch_explain(ngx_d4_dispatch_t *d, uint64_t ms,
+    uint64_t n, size_t len);
 static void ngx_d4_dispatch_at_end(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_wait(ngx_d4_dispatch_t *d);
 static ngx_uint_t ngx_d4_dispatch_owner_lives(ngx_d4_dispatch_t *d);
@@ -110,13 +110,12 @@ ngx_d4_dispatch_read_handler(void *data, redisReply *reply)
         return;
     }
 
-    if (d->former_file) {
-        ngx_d4_dispatch_close_former(d, reply->elements != 0
-                                        && !ngx_d4_dispatch_gap(d,
-                                                       reply->element[0]));
-    }
-
     if (reply->elements == 0) {
+
+        if (d->former_file) {
+            ngx_d4_dispatch_close_former(d);
+        }
+
         ngx_d4_dispatch_at_end(d);
         return;
     }
@@ -205,6 +204,10 @@ ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d, d4_batch_t *batch,
         return NGX_ERROR;
     }
 
+    if (d->former_file) {
+        ngx_d4_dispatch_explain(d, ms, n, h.size);
+    }
+
     d->largest = ngx_max(d->largest, h.size);
     d->read.ms = ms;
     d->read.n = n;
@@ -215,49 +218,60 @@ ngx_d4_dispatch_entry(ngx_d4_dispatch_t *d, d4_batch_t *batch,
 
 
 /*
- * The ids of our own sessions' entries are dense: 1 if some are missing
- * between the cursor and this one, which are lost.
+ * What the file of the former owner has beyond the cursor is what this owner
+ * makes of the same entries, up to the first one that is missing: the ids of
+ * our own sessions are dense, while those of the published server are Redis'
+ * own.
  */
 
-static ngx_uint_t
-ngx_d4_dispatch_gap(ngx_d4_dispatch_t *d, redisReply *entry)
+static void
+ngx_d4_dispatch_explain(ngx_d4_dispatch_t *d, uint64_t ms, uint64_t n,
+    size_t len)
 {
-    char      *p;
-    uint64_t   n;
+    uint64_t            done;
+    ngx_d4_position_t  *at;
 
-    if (d->foreign || d->border.n == 0
-        || !ngx_d4_reply_is(entry, REDIS_REPLY_ARRAY)
-        || !ngx_d4_reply_text(entry->element[0]))
+    at = &d->former_at;
+
+    if (ms < at->ms
+        || (ms == at->ms && (n < at->n || (n == at->n && d->former_begun))))
     {
-        return 0;
+        return;                            /* it was read before */
     }
 
-    p = strchr(entry->element[0]->str, '-');
-    n = p ? strtoull(p + 1, NULL, 10) : 0;
+    if (!d->foreign && at->n != 0 && ms == at->ms && n > at->n + 1) {
+        ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
+                      "d4 session %s of %s: %uL entries are missing in its "
+                      "stream before %uL-%uL", d->sid, d->hex,
+                      n - at->n - 1, ms, n);
 
-    if (n <= d->border.n + 1) {
-        return 0;
+        ngx_d4_dispatch_close_former(d);
+        return;
     }
 
-    ngx_log_error(NGX_LOG_ERR, ngx_d4_worker.log, 0,
-                  "d4 session %s of %s: %uL entries are missing in its stream "
-                  "before %s", d->sid, d->hex, n - d->border.n - 1,
-                  entry->element[0]->str);
+    /* the cursor may stand behind the entry that it names */
 
-    return 1;
+    done = ngx_min(at->off, len);
+
+    d->former_known += len - done;
+    d->former_begun = 1;
+
+    at->ms = ms;
+    at->n = n;
+    at->off -= done;
 }
 
 
 void
-ngx_d4_dispatch_close_former(ngx_d4_dispatch_t *d, ngx_uint_t whole)
+ngx_d4_dispatch_close_former(ngx_d4_dispatch_t *d)
 {
     if (d->former_length) {
         ngx_d4_closing_add(d->former_file, d->former_length, d->hex, d->type,
-                           &d->ext, !whole);
+                           &d->ext, d->former_known);
 
     } else {
         ngx_d4_closing_begun(d->former_file, d->former_inode, d->hex, d->type,
-                             &d->ext, !whole);
+                             &d->ext, d->former_known);
     }
 
     ngx_free(d->former_file);

@@ -77,11 +77,11 @@
 
 /*
  * queues; sid, worker, former worker ("" none, "*" whoever), uuid,
- * type
+ * type, store, 1 if the published server wrote it
  * -> {0, owner}: somebody else's; {2}: there is none, and uuid is not known;
  *    {1, epoch, seq, stream, ms, n, off, state, meta, done, remembered
- *    header, uuid, type, store, file, length, resume, inode} with a file
- *    that was open
+ *    header, uuid, type, store, file, length, resume, inode, foreign} with
+ *    a file that was open
  *
  * Makes the cursor of a session, or takes it over.  A new owner does not go on
  * in the file of the old one: it is put on the list of those to be closed, of
@@ -104,10 +104,10 @@ static const char  ngx_d4_script_open[] =
     "redis.call('HSET',k,'worker',w) "
     "if not o then redis.call('HSET',k,'uuid',ARGV[4],'type',ARGV[5],"
         "'seq','0','stream',ARGV[5]=='254' and '2' or ARGV[5],'ms','0',"
-        "'n','0','off','0') end "
+        "'n','0','off','0','foreign',ARGV[7] or '') end "
     "local c=redis.call('HMGET',k,'seq','stream','ms','n','off','state',"
         "'meta','done','uuid','type','store','file','length','ext',"
-        "'resume','inode') "
+        "'resume','inode','foreign') "
     "local f,s='',c[11] or '' "
     "if c[12] and c[12]~='' then "
         "f=c[12] "
@@ -117,7 +117,8 @@ static const char  ngx_d4_script_open[] =
         "redis.call('HSET',k,'file','') end "
     "return {1,e,c[1],c[2],c[3],c[4],c[5],c[6] or '',c[7] or '',c[8] or '',"
         "redis.call('GET','d4:header:'..c[10]..':'..c[9]) or '',"
-        "c[9],c[10],s,f,c[13] or '0',c[15] or '0',c[16] or '0'}";
+        "c[9],c[10],s,f,c[13] or '0',c[15] or '0',c[16] or '0',"
+        "c[17] or ''}";
 
 
 /*
@@ -256,7 +257,7 @@ static const char  ngx_d4_script_forget[] =
 /*
  * queues; sid, worker, uuid, type, seq, stream, ms, n, off, resume, state,
  * meta, ext, store, file or "", value for the list of files to be closed,
- * epoch
+ * epoch, 1 if the published server wrote it
  * -> 1, or 0: there is one
  *
  * A cursor that Redis lost, made again by its owner.
@@ -268,7 +269,7 @@ static const char  ngx_d4_script_make[] =
     "redis.call('HSET',k,'worker',ARGV[2],'epoch',ARGV[17],'uuid',ARGV[3],"
         "'type',ARGV[4],'seq',ARGV[5],'stream',ARGV[6],'ms',ARGV[7],"
         "'n',ARGV[8],'off',ARGV[9],'resume',ARGV[10],'state',ARGV[11],"
-        "'meta',ARGV[12],'ext',ARGV[13]) "
+        "'meta',ARGV[12],'ext',ARGV[13],'foreign',ARGV[18]) "
     "redis.call('SADD','d4:cursors:'..ARGV[2],ARGV[1]) "
     "if ARGV[15]~='' then "
         "redis.call('HSET','d4:closing:'..ARGV[14],ARGV[15],ARGV[16]) end "

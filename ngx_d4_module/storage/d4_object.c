@@ -77,7 +77,7 @@ d4_object_write(const d4_store_t *s, const char *path, const void *p,
 
 d4_store_rc_t
 d4_object_aside(const d4_store_t *s, const char *path, uint64_t n,
-    char out[D4_STORE_PATH + 1], uint64_t *bytes)
+    uint64_t known, char out[D4_STORE_PATH + 1], uint64_t *bytes)
 {
     int                 i, len;
     char                number[16];
@@ -97,7 +97,7 @@ d4_object_aside(const d4_store_t *s, const char *path, uint64_t n,
         return rc;
     }
 
-    if (size <= n) {
+    if (size <= n || size - n <= known) {
         d4_store_drop(from.fd);
         errno = 0;
         return size < n ? D4_STORE_SHORT : D4_STORE_OK;

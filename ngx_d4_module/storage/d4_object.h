@@ -40,7 +40,8 @@ d4_store_rc_t d4_object_write(const d4_store_t *s, const char *path,
     const void *p, size_t len, int level, int sync, d4_object_t *what);
 
 /*
- * Copies what a file has beyond its first n bytes to <path>.beyond, or to
+ * Copies what a file has beyond its first n bytes, unless it is no more than
+ * the known ones that are found elsewhere, to <path>.beyond, or to
  * <path>.beyond-2 and so on where that one holds anything else, for a caller
  * who is about to cut the file or to compress no more of it.  Writes the name
  * to out and the number of bytes, with 0 nothing is written and out is "".
@@ -48,7 +49,7 @@ d4_store_rc_t d4_object_write(const d4_store_t *s, const char *path,
  * the names are taken.  The copy survives a loss of power.
  */
 d4_store_rc_t d4_object_aside(const d4_store_t *s, const char *path,
-    uint64_t n, char out[D4_STORE_PATH + 1], uint64_t *bytes);
+    uint64_t n, uint64_t known, char out[D4_STORE_PATH + 1], uint64_t *bytes);
 
 
 #pragma GCC visibility pop

@@ -418,7 +418,7 @@ test_aside(void **state)
     fill();
     assert_int_equal(object("d/f", bytes, SIZE, 0, 0), D4_OBJECT_NEW);
 
-    assert_int_equal(d4_object_aside(&store, "d/f", 1234, out, &n),
+    assert_int_equal(d4_object_aside(&store, "d/f", 1234, 0, out, &n),
                      D4_STORE_OK);
     assert_int_equal(n, SIZE - 1234);
     assert_string_equal(out, "d/f.beyond");
@@ -427,7 +427,7 @@ test_aside(void **state)
 
     /* once more: it is there */
 
-    assert_int_equal(d4_object_aside(&store, "d/f", 1234, out, &n),
+    assert_int_equal(d4_object_aside(&store, "d/f", 1234, 0, out, &n),
                      D4_STORE_OK);
     assert_int_equal(n, SIZE - 1234);
     assert_string_equal(out, "d/f.beyond");
@@ -435,32 +435,46 @@ test_aside(void **state)
 
     /* other bytes get another name: nothing set aside is destroyed */
 
-    assert_int_equal(d4_object_aside(&store, "d/f", SIZE - 1, out, &n),
+    assert_int_equal(d4_object_aside(&store, "d/f", SIZE - 1, 0, out, &n),
                      D4_STORE_OK);
     assert_int_equal(n, 1);
     assert_string_equal(out, "d/f.beyond-2");
     assert_true(holds("d/f.beyond-2", bytes + SIZE - 1, 1));
-    assert_int_equal(d4_object_aside(&store, "d/f", SIZE - 1, out, &n),
+    assert_int_equal(d4_object_aside(&store, "d/f", SIZE - 1, 0, out, &n),
                      D4_STORE_OK);
     assert_string_equal(out, "d/f.beyond-2");
 
     bytes[1234]++;
     put(in_root("d/f"), bytes, SIZE);
-    assert_int_equal(d4_object_aside(&store, "d/f", 1234, out, &n),
+    assert_int_equal(d4_object_aside(&store, "d/f", 1234, 0, out, &n),
                      D4_STORE_OK);
+    assert_string_equal(out, "d/f.beyond-3");
+
+    /* what is known to be elsewhere, and one byte more than that */
+
+    assert_int_equal(d4_object_aside(&store, "d/f", 1234, SIZE - 1234, out,
+                                     &n),
+                     D4_STORE_OK);
+    assert_int_equal(n, 0);
+    assert_string_equal(out, "");
+    assert_int_equal(names(in_root("d"), ""), 4);
+    assert_int_equal(d4_object_aside(&store, "d/f", 1234, SIZE - 1235, out,
+                                     &n),
+                     D4_STORE_OK);
+    assert_int_equal(n, SIZE - 1234);
     assert_string_equal(out, "d/f.beyond-3");
 
     /* nothing beyond; not even so much; no file */
 
-    assert_int_equal(d4_object_aside(&store, "d/f", SIZE, out, &n),
+    assert_int_equal(d4_object_aside(&store, "d/f", SIZE, 0, out, &n),
                      D4_STORE_OK);
     assert_int_equal(n, 0);
     assert_string_equal(out, "");
-    assert_int_equal(d4_object_aside(&store, "d/f", SIZE + 1, out, &n),
+    assert_int_equal(d4_object_aside(&store, "d/f", SIZE + 1, 0, out, &n),
                      D4_STORE_SHORT);
-    assert_int_equal(d4_object_aside(&store, "d/g", 0, out, &n),
+    assert_int_equal(d4_object_aside(&store, "d/g", 0, 0, out, &n),
                      D4_STORE_MISSING);
-    assert_int_equal(d4_object_aside(&store, "d/../f", 0, out, &n),
+    assert_int_equal(d4_object_aside(&store, "d/../f", 0, 0, out, &n),
                      D4_STORE_BAD_PATH);
     assert_int_equal(names(in_root("d"), ""), 4);
 
@@ -468,7 +482,7 @@ test_aside(void **state)
 
     assert_int_equal(object("e/f", "ab", 2, 0, 0), D4_OBJECT_NEW);
     assert_int_equal(symlink(in_outside("x"), in_root("e/f.beyond")), 0);
-    assert_int_equal(d4_object_aside(&store, "e/f", 1, out, &n),
+    assert_int_equal(d4_object_aside(&store, "e/f", 1, 0, out, &n),
                      D4_STORE_UNSAFE);
     assert_string_equal(out, "");
     assert_false(exists(in_outside("x")));
@@ -480,7 +494,7 @@ test_aside(void **state)
         put_text(in_root(path), "other");
     }
 
-    assert_int_equal(d4_object_aside(&store, "d/f", 1, out, &n),
+    assert_int_equal(d4_object_aside(&store, "d/f", 1, 0, out, &n),
                      D4_STORE_EXISTS);
     assert_string_equal(out, "");
     assert_int_equal(n, 0);
