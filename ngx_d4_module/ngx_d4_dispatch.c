@@ -305,6 +305,10 @@ ngx_d4_dispatch_work(ngx_d4_dispatch_t *d)
         ngx_d4_dispatch_clear(d);
 
         if (!d->ended) {
+            if (d->foreign) {
+                ngx_d4_dispatch_tell(d);
+            }
+
             return;
         }
     }
@@ -313,6 +317,11 @@ ngx_d4_dispatch_work(ngx_d4_dispatch_t *d)
         ngx_d4_dispatch_decode(d);
 
         if (d->restart || d->refs > (ngx_uint_t) d->posted) {
+            return;
+        }
+
+        if (d->rejected && !d->ended) {
+            ngx_d4_dispatch_post(d);
             return;
         }
     }
@@ -585,7 +594,11 @@ ngx_d4_dispatch_reject(ngx_d4_dispatch_t *d, const char *reason)
 
     (void) ngx_d4_redis_command(ngx_d4_worker.metadata, 4, argv, NULL, NULL);
 
-    d->ended = 1;
+    /* a session of the published server is for it to end */
+
+    if (!d->foreign) {
+        d->ended = 1;
+    }
 }
 
 

@@ -301,6 +301,9 @@ void ngx_d4_dispatch_own(ngx_d4_dispatch_t *d);
 
 void ngx_d4_dispatch_read(ngx_d4_dispatch_t *d);
 
+/* Tells the published server that its session is rejected, until it is over. */
+void ngx_d4_dispatch_tell(ngx_d4_dispatch_t *d);
+
 /*
  * Closes the file of the former owner.  What it has beyond what was committed
  * is set aside unless the stream was found to have it.

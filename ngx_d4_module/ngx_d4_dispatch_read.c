@@ -37,6 +37,7 @@ static void ngx_d4_dispatch_wait(ngx_d4_dispatch_t *d);
 static ngx_uint_t ngx_d4_dispatch_owner_lives(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_close_stream(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_closed_handler(void *data, redisReply *reply);
+static void ngx_d4_dispatch_told_handler(void *data, redisReply *reply);
 
 
 void
@@ -386,4 +387,52 @@ ngx_d4_dispatch_closed_handler(void *data, redisReply *reply)
     if (!d->foreign) {
         ngx_d4_dispatch_verify(d);         /* its owner took it back */
     }
+}
+
+
+/*
+ * As long as the published server has not ended the session its stream stays,
+ * so that whoever takes it over rejects it again.
+ */
+
+void
+ngx_d4_dispatch_tell(ngx_d4_dispatch_t *d)
+{
+    ngx_str_t  argv[1];
+
+    if ((ngx_msec_int_t) (ngx_current_msec - d->read_at) < 0) {
+        return;
+    }
+
+    ngx_d4_str(&argv[0], d->sid, D4_SID);
+
+    if (ngx_d4_script(ngx_d4_worker.streams, NGX_D4_SCRIPT_TELL, 1, argv,
+                      ngx_d4_dispatch_told_handler, d)
+        == NGX_OK)
+    {
+        d->refs++;
+    }
+}
+
+
+static void
+ngx_d4_dispatch_told_handler(void *data, redisReply *reply)
+{
+    ngx_d4_dispatch_t  *d = data;
+
+    if (ngx_d4_dispatch_unref(d)) {
+        return;
+    }
+
+    if (!ngx_d4_dispatch_succeeded(d, ngx_d4_worker.streams, reply, "tell")) {
+        return;
+    }
+
+    if (ngx_d4_reply_int(reply)) {
+        d->ended = 1;
+        ngx_d4_dispatch_work(d);
+        return;
+    }
+
+    ngx_d4_dispatch_wait(d);
 }

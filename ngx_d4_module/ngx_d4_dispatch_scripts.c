@@ -311,6 +311,19 @@ static const char  ngx_d4_script_read[] =
 
 
 /*
+ * streams; sid -> 1: the session is over, or 0
+ *
+ * The published server learns that its session was rejected, and ends it with
+ * the sensor's next frame.
+ */
+
+static const char  ngx_d4_script_tell[] =
+    "if redis.call('SISMEMBER','ended_session',ARGV[1])==1 then return 1 end "
+    "redis.call('SADD','Error:IncorrectType',ARGV[1]) "
+    "return 0";
+
+
+/*
  * streams; sid, type -> 1, or 0: it has not ended
  *
  * Makes the end of a session final.
@@ -417,6 +430,7 @@ const ngx_str_t  ngx_d4_dispatch_scripts[] = {
     ngx_string(ngx_d4_script_forget),
     ngx_string(ngx_d4_script_make),
     ngx_string(ngx_d4_script_read),
+    ngx_string(ngx_d4_script_tell),
     ngx_string(ngx_d4_script_seal),
     ngx_string(ngx_d4_script_drop),
     ngx_string(ngx_d4_script_queues),

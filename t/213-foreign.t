@@ -182,6 +182,59 @@ sub gone {
 }
 
 
+# sessions that are not of their type, while the published server has them: it
+# is told by its own key, and ends them
+
+{
+    my $t = D4::Test->new(dispatch => 1)->redis_start;
+    my ($streams, $metadata) = map { $t->db($_) } qw(streams metadata);
+    my $list = 'Error:IncorrectType';
+    my $told = sub { $streams->cmd('SISMEMBER', $list, $_[0]{sid}) };
+
+    $metadata->cmd('SADD', 'server:accepted_type', 1, 2, 254);
+
+    my $over = foreign($t, 1, [ 'not a capture' x 4 ], ended => 1);
+    my $pcap = foreign($t, 1, [ 'not a capture' x 4 ]);
+    my $meta = foreign($t, 2, [ '{"type":"none-such"}' ]);
+    my $good = foreign($t, 1, [ pcap_header() . unit_packet(0) ]);
+
+    $t->nginx_start;
+
+    for ([ $pcap, 'a capture that is none' ],
+         [ $meta, 'an extended type that is not accepted' ]) {
+        my ($s, $name) = @$_;
+
+        ok(poll_until(ADOPTED, sub { $told->($s) }),
+           "$name: the published server is told");
+        like($metadata->cmd('HGET', "metadata_uuid:$s->{uuid}", 'Error'),
+             qr/^Error: Type=$s->{type}, /, 'so is the sensor');
+    }
+
+    ok(poll_until(ADOPTED, sub { gone($t, $over) }),
+       'a session that had ended is removed');
+    ok(!$told->($over), 'without a word');
+    ok(!$told->($good), 'what is of its type is not rejected');
+
+    # other workers find it out again; as the published server does with the
+    # next frame, but for one whose sensor only leaves
+
+    $streams->cmd('DEL', $list);
+    $t->reload(gone => 20);
+    ok(poll_until(2 * ADOPTED, sub { $told->($pcap) && $told->($meta) }),
+       'after a reload it is told, too');
+
+    $streams->cmd('DEL', "stream:1:$pcap->{sid}");
+    $streams->cmd('SREM', $list, $pcap->{sid});
+    $streams->cmd('SADD', 'ended_session', $_->{sid}) for $pcap, $meta, $good;
+
+    drained($t, 'sessions that were rejected', 90);
+    is_deeply([ grep { /\.cap/ } tree($t->{data}) ],
+              [ session_files($t->{data}, $good->{uuid}, 1, suffix(1)) ],
+              'nothing of them becomes a file');
+    $t->finish;
+}
+
+
 # dispatch off: everything is for other consumers
 
 {
