@@ -360,8 +360,8 @@ ngx_uint_t ngx_d4_dispatch_reads(ngx_d4_dispatch_t *d);
 /* Bytes and frames of a session that wait to be dispatched. */
 size_t ngx_d4_dispatch_held(ngx_d4_dispatch_t *d, uint64_t *frames);
 
-/* 1 while a record has begun and not ended: only whole records leave. */
-ngx_uint_t ngx_d4_dispatch_within(ngx_d4_dispatch_t *d);
+/* 1 when it may go beyond the worker's memory, to end its record. */
+ngx_uint_t ngx_d4_dispatch_favoured(ngx_d4_dispatch_t *d);
 
 /* The session is over; or it goes on under another sid, and then ends. */
 void ngx_d4_dispatch_ended(ngx_d4_dispatch_t *d);

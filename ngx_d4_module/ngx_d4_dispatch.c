@@ -11,8 +11,6 @@ static void ngx_d4_dispatch_post_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_d4_dispatch_step(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_end(ngx_d4_dispatch_t *d);
 static void ngx_d4_dispatch_clear(ngx_d4_dispatch_t *d);
-static void ngx_d4_dispatch_again(ngx_d4_dispatch_t *d);
-static void ngx_d4_dispatch_drop_step(ngx_d4_dispatch_t *d);
 
 
 static ngx_queue_t  ngx_d4_dispatch_posted;
@@ -168,15 +166,6 @@ ngx_d4_dispatch_held(ngx_d4_dispatch_t *d, uint64_t *frames)
 
     return d->held + d->out.held + d->lines.held + d->a.out.held
            + d->b.out.held;
-}
-
-
-/* Of a record that has begun; it is only whole records that leave. */
-
-ngx_uint_t
-ngx_d4_dispatch_within(ngx_d4_dispatch_t *d)
-{
-    return d->decoder != NULL && d4_decoder_held(d->decoder) != 0;
 }
 
 
@@ -443,7 +432,7 @@ ngx_d4_dispatch_restart(ngx_d4_dispatch_t *d)
 }
 
 
-static void
+void
 ngx_d4_dispatch_again(ngx_d4_dispatch_t *d)
 {
     d->restart = 0;
@@ -479,7 +468,7 @@ ngx_d4_dispatch_again(ngx_d4_dispatch_t *d)
 }
 
 
-static void
+void
 ngx_d4_dispatch_drop_step(ngx_d4_dispatch_t *d)
 {
     d4_blocks_free(&d->out);
@@ -659,6 +648,8 @@ ngx_d4_dispatch_free(ngx_d4_dispatch_t *d)
             d->session->dispatch = NULL;
             d->session = NULL;
         }
+
+        ngx_d4_dispatch_unfavour(d);
     }
 
     if (d->refs) {
@@ -732,6 +723,8 @@ ngx_d4_dispatches_tick(void)
 
     w = &ngx_d4_worker;
 
+    ngx_d4_dispatch_room_tick();
+
     for (q = ngx_queue_head(&w->dispatches);
          q != ngx_queue_sentinel(&w->dispatches);
          q = ngx_queue_next(q))
@@ -739,6 +732,14 @@ ngx_d4_dispatches_tick(void)
         d = ngx_queue_data(q, ngx_d4_dispatch_t, queue);
 
         if (d->dead || d->refs) {
+            continue;
+        }
+
+        if (d->parked) {
+            if (ngx_d4_dispatch_fits(d)) {
+                ngx_d4_dispatch_unpark(d);
+            }
+
             continue;
         }
 

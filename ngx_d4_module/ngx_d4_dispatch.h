@@ -49,6 +49,7 @@
 #define NGX_D4_QUEUES_MAX      64      /* of one session */
 #define NGX_D4_QUEUES_AGE      2000    /* ms a definition is believed */
 #define NGX_D4_ADOPTED         64      /* read back at the same time */
+#define NGX_D4_READ_BYTES      (1024 * 1024)   /* enough for one answer */
 #define NGX_D4_STATE_NONE      0xffffffff
 
 
@@ -156,6 +157,7 @@ struct ngx_d4_dispatch_s {
     ngx_d4_position_t        read;     /* the last entry that was read */
     ngx_msec_t               read_at;  /* not before */
     size_t                   largest;  /* entry, so far */
+    size_t                   parked;   /* 0: it is not; bytes of its record */
     time_t                   adopted;  /* 0: a session of this worker */
     ngx_pid_t                former_pid;   /* 0: of another host */
 
@@ -237,6 +239,11 @@ ngx_uint_t ngx_d4_dispatch_succeeded(ngx_d4_dispatch_t *d, ngx_d4_redis_t *rd,
     redisReply *reply, const char *what);
 
 
+/* Forgets the step; or all, down to the cursor, which is opened again. */
+void ngx_d4_dispatch_drop_step(ngx_d4_dispatch_t *d);
+void ngx_d4_dispatch_again(ngx_d4_dispatch_t *d);
+
+
 /* ngx_d4_dispatch_decode.c: input to a step */
 
 void ngx_d4_dispatch_decode(ngx_d4_dispatch_t *d);
@@ -257,6 +264,9 @@ ngx_uint_t ngx_d4_dispatch_expired(ngx_d4_dispatch_t *d);
  */
 ngx_int_t ngx_d4_dispatch_decoder(ngx_d4_dispatch_t *d, redisReply *state,
     redisReply *header);
+
+/* One that knows nothing yet; NULL without memory. */
+d4_decoder_t *ngx_d4_dispatch_create_decoder(ngx_d4_dispatch_t *d);
 
 
 /* ngx_d4_dispatch_meta.c: type 2 */
@@ -309,6 +319,27 @@ void ngx_d4_dispatch_tell(ngx_d4_dispatch_t *d);
  * is set aside unless the stream was found to have it.
  */
 void ngx_d4_dispatch_close_former(ngx_d4_dispatch_t *d);
+
+
+/* ngx_d4_dispatch_room.c: records that have begun, and memory */
+
+/* Bytes of a record that has not ended, and of those that go with it. */
+size_t ngx_d4_dispatch_begun(ngx_d4_dispatch_t *d);
+
+/* 1 when there is memory for what is read next, or d is the favourite. */
+ngx_uint_t ngx_d4_dispatch_room(ngx_d4_dispatch_t *d);
+
+/* Forgets what is not committed: it is read again, not before its turn. */
+void ngx_d4_dispatch_park(ngx_d4_dispatch_t *d);
+void ngx_d4_dispatch_unpark(ngx_d4_dispatch_t *d);
+
+/* 1 when one that was parked may go on within the budget. */
+ngx_uint_t ngx_d4_dispatch_fits(ngx_d4_dispatch_t *d);
+
+/* If it was the favourite, it is another one's turn. */
+void ngx_d4_dispatch_unfavour(ngx_d4_dispatch_t *d);
+
+void ngx_d4_dispatch_room_tick(void);
 
 
 /* ngx_d4_dispatch_stat.c: what was done */

@@ -562,6 +562,8 @@ ngx_d4_dispatch_moved(ngx_d4_dispatch_t *d)
     {
         d->committed = d->border;
 
+        ngx_d4_dispatch_unfavour(d);
+
         if (!d->finish) {
             ngx_d4_dispatch_trim(d);
         }

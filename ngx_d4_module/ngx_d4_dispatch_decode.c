@@ -621,13 +621,11 @@ ngx_d4_dispatch_time(time_t t, struct tm *tm)
 }
 
 
-ngx_int_t
-ngx_d4_dispatch_decoder(ngx_d4_dispatch_t *d, redisReply *state,
-    redisReply *header)
+d4_decoder_t *
+ngx_d4_dispatch_create_decoder(ngx_d4_dispatch_t *d)
 {
     size_t          max;
     d4_pool_t      *pool;
-    d4_decoder_t   *dec;
     ngx_d4_conf_t  *conf;
 
     conf = ngx_d4_worker.conf;
@@ -637,34 +635,37 @@ ngx_d4_dispatch_decoder(ngx_d4_dispatch_t *d, redisReply *state,
     switch (d->stream) {
 
     case D4_TYPE_PCAP:
-        dec = d4_capture_create(pool, 0);
-        break;
+        return d4_capture_create(pool, 0);
 
     case D4_TYPE_DNSCAP:
-        dec = d4_dnscap_create(pool, max);
-        break;
+        return d4_dnscap_create(pool, max);
 
     case D4_TYPE_PCAPNG:
-        dec = d4_pcapng_create(pool, 0);
-        break;
+        return d4_pcapng_create(pool, 0);
 
     case D4_TYPE_YAF:
-        dec = d4_ipfix_create(pool, 0);
-        break;
+        return d4_ipfix_create(pool, 0);
 
     case D4_TYPE_EXTENDED:
         if (d->handler->objects) {
             max = conf->object_max;
         }
 
-        dec = d4_lines_create(pool, max, ".txt");
-        break;
+        return d4_lines_create(pool, max, ".txt");
 
     default:
-        dec = d4_lines_create(pool, max, d4_path_suffix(d->stream));
-        break;
+        return d4_lines_create(pool, max, d4_path_suffix(d->stream));
     }
+}
 
+
+ngx_int_t
+ngx_d4_dispatch_decoder(ngx_d4_dispatch_t *d, redisReply *state,
+    redisReply *header)
+{
+    d4_decoder_t  *dec;
+
+    dec = ngx_d4_dispatch_create_decoder(d);
     if (dec == NULL) {
         return NGX_ERROR;
     }

@@ -19,7 +19,6 @@
 
 #define NGX_D4_READ_MAX    4096            /* entries of one answer */
 #define NGX_D4_READ_FEW    8               /* that Redis reads at a time */
-#define NGX_D4_READ_BYTES  (1024 * 1024)   /* enough for one answer */
 #define NGX_D4_READ_WAIT   1000            /* ms, for a stream that may grow */
 #define NGX_D4_READ_GRACE  60              /* s an owner of another host gets
                                               to come back */
@@ -49,7 +48,14 @@ ngx_d4_dispatch_read(ngx_d4_dispatch_t *d)
     ngx_str_t   argv[5];
     ngx_uint_t  n;
 
-    if ((ngx_msec_int_t) (ngx_current_msec - d->read_at) < 0) {
+    if (d->accepting
+        || (ngx_msec_int_t) (ngx_current_msec - d->read_at) < 0)
+    {
+        return;
+    }
+
+    if (!ngx_d4_dispatch_room(d)) {
+        ngx_d4_dispatch_park(d);
         return;
     }
 
@@ -299,6 +305,10 @@ ngx_d4_dispatch_at_end(ngx_d4_dispatch_t *d)
         d->ended = (d->session == NULL);
         ngx_d4_worker.nreading--;
 
+        if (ngx_d4_dispatch_begun(d) == 0) {
+            ngx_d4_dispatch_unfavour(d);
+        }
+
         ngx_d4_dispatch_work(d);
         return;
     }
@@ -324,6 +334,8 @@ ngx_d4_dispatch_wait(ngx_d4_dispatch_t *d)
 
     ngx_queue_remove(&d->queue);
     ngx_queue_insert_tail(&ngx_d4_worker.dispatches, &d->queue);
+
+    ngx_d4_dispatch_unfavour(d);
 }
 
 

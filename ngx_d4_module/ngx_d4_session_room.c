@@ -119,7 +119,9 @@ ngx_d4_session_memory(ngx_d4_session_t *s, size_t held)
 {
     size_t  left;
 
-    if (s == ngx_d4_favourite) {
+    if (s == ngx_d4_favourite
+        || (s->dispatch && ngx_d4_dispatch_favoured(s->dispatch)))
+    {
         return 1;
     }
 
@@ -181,9 +183,7 @@ ngx_d4_sessions_relieve(void)
         s = ngx_queue_data(q, ngx_d4_session_t, queue);
 
         if (s->starved && s->paused && s->handler
-            && (s->pending.open
-                || (s->dispatch && ngx_d4_dispatch_within(s->dispatch)))
-            && s != ngx_d4_favourite
+            && s->pending.open && s != ngx_d4_favourite
             && (best == NULL || s->header.size - s->received
                                 < best->header.size - best->received))
         {
