@@ -194,6 +194,7 @@ ngx_d4_session_sent(void *data, redisReply *reply)
     }
 
     if (reply == NULL) {
+        s->look = 1;
         ngx_d4_session_work(s);
         return;
     }
@@ -374,7 +375,7 @@ ngx_d4_session_look(ngx_d4_session_t *s)
     ngx_str_t   argv[3];
     ngx_uint_t  type;
 
-    if (s->looking || s->sending || s->renew || s->recreate) {
+    if (s->looking || s->sending || s->recreate) {
         return;
     }
 
@@ -444,7 +445,7 @@ ngx_d4_session_compare(ngx_d4_session_t *s, redisReply *reply)
     {
         /* nothing was stored yet, or nothing is there any more */
 
-        s->renew = (s->stored[i] != 0);
+        s->renew |= (s->stored[i] != 0);
         ngx_d4_session_work(s);
         return;
     }
@@ -459,12 +460,12 @@ ngx_d4_session_compare(ngx_d4_session_t *s, redisReply *reply)
         && n >= s->stored[i] + s->inflight_count[i].frames)
     {
         s->retry = 0;
-        s->renew = (ms != s->start);
+        s->renew |= (ms != s->start);
         ngx_d4_session_stored(s);
         return;
     }
 
-    s->renew = (ms != s->start || refused);
+    s->renew |= (ms != s->start || refused);
     ngx_d4_session_work(s);
 }
 

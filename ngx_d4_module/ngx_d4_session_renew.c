@@ -32,7 +32,12 @@ static ngx_uint_t ngx_d4_session_streams(ngx_d4_session_t *s,
 void
 ngx_d4_session_renew(ngx_d4_session_t *s)
 {
-    if (s->sending || s->looking || s->recreating || s->recreate
+    /*
+     * What was on its way may be stored under the name that the session has:
+     * that is found out first.
+     */
+
+    if (s->sending || s->look || s->looking || s->recreating || s->recreate
         || s->beginning || s->claiming || s->asking || s->flushing
         || s->retaking)
     {
