@@ -153,6 +153,12 @@ d4_end_t ngx_d4_session_frame(ngx_d4_session_t *s, d4_header_t *h,
 ngx_uint_t ngx_d4_session_room(ngx_d4_session_t *s);
 
 /*
+ * This worker exits, and the sensor is about to be told to go.  When it comes
+ * back it waits for what is left of this session.
+ */
+void ngx_d4_session_leave(ngx_d4_session_t *s);
+
+/*
  * No more is to come.  1 when Redis has everything that was given.  0: READY
  * will say when, if the connection is still there.
  */

@@ -43,6 +43,8 @@ typedef struct {
     unsigned                 granted:1;    /* there was a lease before */
     unsigned                 refused:1;    /* Redis answered an error */
     unsigned                 leading:1;
+    unsigned                 telling:1;    /* asked says that we leave */
+    unsigned                 told:1;
 } ngx_d4_control_t;
 
 
@@ -190,6 +192,7 @@ ngx_d4_control_lease(void)
 
     if (ngx_d4_control_leased()
         && ctl->held
+        && (!ngx_exiting || ctl->told)
         && ngx_current_msec - ctl->sent < NGX_D4_LEASE_RENEW)
     {
         return;
@@ -201,6 +204,7 @@ ngx_d4_control_lease(void)
 
     if (ngx_d4_control_ask() == NGX_OK) {
         ctl->asked = 1;
+        ctl->telling = (ngx_exiting != 0);
         ctl->sent = ngx_current_msec;
     }
 }
@@ -208,7 +212,8 @@ ngx_d4_control_lease(void)
 
 /*
  * XX makes Redis tell whether the lease still stood: if not, it was for others
- * to take what this worker owned.
+ * to take what this worker owned.  Whoever meets a session of a worker that
+ * leaves waits for its end (see the CLAIM script).
  */
 
 static ngx_int_t
@@ -216,7 +221,8 @@ ngx_d4_control_ask(void)
 {
     ngx_uint_t        n;
     ngx_str_t         argv[6];
-    u_char            sec[NGX_TIME_T_LEN], ttl[NGX_INT_T_LEN];
+    u_char            value[NGX_TIME_T_LEN + sizeof(" leaving")];
+    u_char            ttl[NGX_INT_T_LEN];
     u_char            key[sizeof("d4:worker:") + NGX_MAXHOSTNAMELEN + 48];
     ngx_d4_worker_t  *w;
 
@@ -233,8 +239,10 @@ ngx_d4_control_ask(void)
     ngx_str_set(&argv[0], "SET");
     argv[1].data = key;
     argv[1].len = ngx_sprintf(key, "d4:worker:%V", &w->id) - key;
-    argv[2].data = sec;
-    argv[2].len = ngx_sprintf(sec, "%T", ngx_time()) - sec;
+    argv[2].data = value;
+    argv[2].len = ngx_sprintf(value, "%T%s", ngx_time(),
+                              ngx_exiting ? " leaving" : "")
+                  - value;
     ngx_str_set(&argv[3], "PX");
     argv[4].data = ttl;
     argv[4].len = ngx_sprintf(ttl, "%ui", (ngx_uint_t) NGX_D4_LEASE) - ttl;
@@ -290,6 +298,8 @@ ngx_d4_control_lease_handler(void *data, redisReply *reply)
 
         return;
     }
+
+    ctl->told = ctl->telling;
 
     ngx_d4_control_granted();
 }

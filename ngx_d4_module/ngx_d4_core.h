@@ -38,6 +38,7 @@
 typedef struct {
     ngx_atomic_t             used;
     ngx_atomic_t             recheck;  /* the owner shall ask Redis again */
+    ngx_atomic_t             leaving;  /* the owner exits, its sensor knows */
     ngx_atomic_t             last;     /* Unix seconds of the last data */
     ngx_atomic_t             frames;
     ngx_atomic_t             bytes;
@@ -239,8 +240,12 @@ ngx_uint_t ngx_d4_registry_find(const u_char *uuid, ngx_d4_node_t *nodes,
  */
 void ngx_d4_registry_mark(const u_char *uuid, const char *sid);
 
-/* Seconds since a session of this host last sent, or -1: not of this host. */
-time_t ngx_d4_registry_silent(const char *sid, size_t len);
+/*
+ * Seconds since a session of this host last sent, or -1: not of this host.
+ * leaving is set to 1 if its worker exits, and else left alone.
+ */
+time_t ngx_d4_registry_silent(const char *sid, size_t len,
+    ngx_uint_t *leaving);
 
 /* Gives back the slots of processes that are gone. */
 void ngx_d4_registry_sweep(void);

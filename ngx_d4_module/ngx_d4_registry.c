@@ -24,7 +24,7 @@
 
 
 #define NGX_D4_ZONE_MAGIC    0x64345a31    /* "d4Z1" */
-#define NGX_D4_ZONE_LAYOUT   2
+#define NGX_D4_ZONE_LAYOUT   3
 
 #define NGX_D4_ZONE_LOOK     1024          /* slots looked at in one lock */
 #define NGX_D4_ZONE_PIDS     NGX_MAX_PROCESSES
@@ -198,6 +198,7 @@ ngx_d4_registry_add(const u_char *uuid, ngx_uint_t type, const char *sid,
     node->pid = ngx_pid;
     node->start = ngx_time();
     node->last = (ngx_atomic_uint_t) ngx_time();
+    node->leaving = (ngx_exiting != 0);
     node->type = (u_char) type;
     node->addr = *addr;
 
@@ -444,7 +445,7 @@ ngx_d4_registry_mark_all(ngx_d4_shared_t *shared)
 
 
 time_t
-ngx_d4_registry_silent(const char *sid, size_t len)
+ngx_d4_registry_silent(const char *sid, size_t len, ngx_uint_t *leaving)
 {
     time_t            silent;
     uint32_t          link;
@@ -470,6 +471,11 @@ ngx_d4_registry_silent(const char *sid, size_t len)
         if (ngx_memcmp(node->sid, sid, D4_SID) == 0) {
             silent = ngx_time() - (time_t) node->last;
             silent = ngx_max(silent, 0);
+
+            if (node->leaving) {
+                *leaving = 1;
+            }
+
             break;
         }
 

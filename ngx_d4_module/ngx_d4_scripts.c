@@ -59,7 +59,7 @@ static const char  ngx_d4_script_policy[] =
 
 /*
  * metadata; uuid, type, sid, worker, take, address, now, former sid or ""
- * -> {1} or {0, holder's sid, holder's last data (Unix s)}
+ * -> {1} or {0, holder's sid, holder's last data (Unix s), its worker leaves}
  *
  * take: "" only if nobody living holds the slot, "*" in any case, or the sid
  * of the holder that may be put out.  Types 2 and 254 have no slot.  The
@@ -82,10 +82,12 @@ static const char  ngx_d4_script_claim[] =
         "if v then "
             "local osid,ow=string.match(v,'^(%S+) (%S+)$') "
             "if osid and osid~=sid then "
-                "if redis.call('EXISTS','d4:worker:'..ow)==1 "
+                "local lease=redis.call('GET','d4:worker:'..ow) "
+                "if lease "
                     "and take~='*' and take~=osid and ARGV[8]~=osid then "
                     "return {0,osid,"
-                    "redis.call('HGET','d4:session:'..osid,'last')} end "
+                    "redis.call('HGET','d4:session:'..osid,'last'),"
+                    "string.find(lease,'leaving') and 1 or 0} end "
                 "redis.call('PUBLISH','d4:control','sensor '..u) "
             "end end "
         "redis.call('SET',k,sid..' '..w) end "

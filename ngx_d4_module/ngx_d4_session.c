@@ -383,6 +383,15 @@ ngx_d4_session_yield(ngx_d4_session_t *s)
 
 
 void
+ngx_d4_session_leave(ngx_d4_session_t *s)
+{
+    if (s->node) {
+        s->node->leaving = 1;
+    }
+}
+
+
+void
 ngx_d4_session_work(ngx_d4_session_t *s)
 {
     if (s->dead) {

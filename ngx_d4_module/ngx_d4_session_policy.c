@@ -545,7 +545,7 @@ ngx_d4_session_claimed(void *data, redisReply *reply)
         return;
     }
 
-    if (reply->elements == 3) {
+    if (reply->elements == 4) {
         ngx_d4_session_busy(s, reply->element);
     }
 }
@@ -574,19 +574,23 @@ ngx_d4_session_go_live(ngx_d4_session_t *s)
 
 /*
  * Somebody alive holds the slot: e[1] his sid, e[2] when he last sent, as he
- * last wrote it down.  Silence makes him give way; else the newcomer tries
- * again for a moment, because an end and a new start may cross.
+ * last wrote it down, e[3] whether his worker is about to exit.  Silence makes
+ * him give way; else the newcomer tries again for a moment, because an end and
+ * a new start may cross.  A sensor that we have told to go has nothing to do
+ * with how long we take for what it sent before: it waits until that is done.
  */
 
 static void
 ngx_d4_session_busy(ngx_d4_session_t *s, redisReply **e)
 {
-    time_t  silent, known;
+    time_t      silent, known;
+    ngx_uint_t  leaving;
 
     silent = -1;
+    leaving = (ngx_d4_reply_int(e[3]) == 1);
 
     if (ngx_d4_reply_text(e[1]) && e[1]->len == D4_SID) {
-        silent = ngx_d4_registry_silent(e[1]->str, e[1]->len);
+        silent = ngx_d4_registry_silent(e[1]->str, e[1]->len, &leaving);
 
         if (silent == -1 && ngx_d4_reply_text(e[2])) {
             known = (time_t) strtoll(e[2]->str, NULL, 10);
@@ -599,6 +603,11 @@ ngx_d4_session_busy(ngx_d4_session_t *s, redisReply **e)
         ngx_memcpy(s->take, e[1]->str, D4_SID);
         s->take[D4_SID] = '\0';
         ngx_d4_session_claim(s);
+        return;
+    }
+
+    if (leaving) {
+        ngx_d4_session_hold(s, NGX_D4_CLAIM_RETRY);
         return;
     }
 

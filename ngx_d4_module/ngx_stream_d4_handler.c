@@ -645,6 +645,10 @@ ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
     ctx->draining = 1;
     ctx->end = reason;
 
+    if (ctx->d4 && reason == D4_END_SHUTDOWN) {
+        ngx_d4_session_leave(ctx->d4);
+    }
+
     ngx_stream_d4_close_notify(c);
 
     if (ngx_shutdown_socket(c->fd, NGX_WRITE_SHUTDOWN) == -1) {
