@@ -95,7 +95,7 @@ for ([ 254 ], [ 2, 254, 2 ], [ 2, 8 ], [ 2, 254, 8 ], [ 8, 2 ], [ 8, 254 ],
     my $s = $t->sensor(type => $types[0]);
 
     $s->write(join '', map { $s->frame_of("as $_", type => $_) } @types);
-    ok($s->ended(5), "@types: ended");
+    ok($s->ended(30), "@types: ended");
 
     is($t->wait_access($s->{uuid})->{status},
        @types > 1 ? 'type_changed' : 'meta_first', 'for this reason');

@@ -41,12 +41,12 @@ sub stored {
 
     $s = $t->sensor(uuid => $own, key => "shared \n");
     $s->send('x');
-    ok($s->ended(5), 'for which the default key is not good');
+    ok($s->ended(30), 'for which the default key is not good');
     is(scalar $t->messages($own), 1, 'not stored');
 
     $s = $t->sensor(uuid => $bad, key => 'shared ');
     $s->send('x');
-    ok($s->ended(5), 'a wrong default key');
+    ok($s->ended(30), 'a wrong default key');
     is(scalar $t->messages($bad), 0, 'not stored');
 
     $t->finish;
@@ -67,7 +67,7 @@ sub stored {
 
     $s = $t->sensor(uuid => $unknown, key => 'shared');
     $s->send('x');
-    ok($s->ended(5), 'not registered');
+    ok($s->ended(30), 'not registered');
     is($t->wait_access($unknown)->{status}, 'not_registered', 'status');
 
     $t->finish;
@@ -91,7 +91,7 @@ sub stored {
     my $s = $t->sensor(uuid => $uuid, key => 'a' x 101);
 
     $s->send('x');
-    ok($s->ended(5), 'nothing is cut from a key');
+    ok($s->ended(30), 'nothing is cut from a key');
 
     $t->finish;
 }
@@ -128,7 +128,7 @@ sub stored {
 
     if ($s) {
         $s->send('x');
-        $s->ended(5);
+        $s->ended(30);
     }
 
     is_deeply([ $t->db('streams')->keys('stream:*') ],

@@ -9,6 +9,8 @@ use lib "$FindBin::Bin/lib";
 use D4::Test;
 use Test::More;
 
+one_day();
+
 my $t = D4::Test->new(workers => 2, d4 => 'host test-host;')->start;
 
 my ($streams, $metadata) = map { $t->db($_) } qw(streams metadata);
@@ -139,7 +141,7 @@ for my $key ($metadata->keys('d4:session:*')) {
     my $s = $t->sensor;
 
     $s->write($s->frame_of('forged', key => 'wrong'));
-    $s->ended(5);
+    $s->ended(30);
 
     my $quiet = $t->sensor;
     $quiet->finish;

@@ -9,6 +9,8 @@ use lib "$FindBin::Bin/lib";
 use D4::Test;
 use Test::More;
 
+one_day();
+
 # Sums over the days that the test may touch.
 
 sub sum {
@@ -83,7 +85,7 @@ sub sum {
 
     my $forged = $t->sensor(uuid => $uuids[1], key => 'wrong', type => 8);
     $forged->send('forged');
-    $forged->ended(5);
+    $forged->ended(30);
 
     $_->finish for @sensors;
     ok($t->nginx_stop, 'nginx quits');

@@ -9,6 +9,8 @@ use lib "$FindBin::Bin/lib";
 use D4::Test;
 use Test::More;
 
+one_day();
+
 my $t = D4::Test->new(workers => 2)->start;
 my $redis = $t->db('metadata');
 
@@ -45,7 +47,7 @@ $t->nginx_stop;
 $t->nginx_start;
 $s = $t->sensor;
 $s->send('x');
-ok($s->ended(5), 'no type at all: refused');
+ok($s->ended(30), 'no type at all: refused');
 is($types->(), '', 'and not forced back');
 
 

@@ -28,11 +28,11 @@ my @cases = (
     [ 'reset', [ 'abc', 'd' ], sub { $_[0]->reset } ],
     [ 'frame_timeout', [ 'abcd' ], sub {
         $_[0]->write(substr($_[0]->frame_of('more'), 0, 63));
-        $_[0]->ended(5);
+        $_[0]->ended(30);
     } ],
     [ 'bad_hmac', [ 'abcde' ], sub {
         $_[0]->write($_[0]->frame_of('more', key => 'wrong'));
-        $_[0]->ended(5);
+        $_[0]->ended(30);
     } ],
 );
 
@@ -71,7 +71,7 @@ my $none = sub {
     my $n = $none->();
     my $s = D4::Sensor->connect(port => $t->{port});
 
-    ok($s->ended(5), 'no byte: ended');
+    ok($s->ended(30), 'no byte: ended');
     ok(poll_until(3, sub { $none->() == $n + 1 }), 'logged');
     is(($none->())[-1]{status}, 'handshake_timeout', 'handshake_timeout');
 
@@ -83,7 +83,7 @@ my $none = sub {
 
     $s = D4::Sensor->connect(port => $t->{port}, raw => 1);
     $s->write("GET / HTTP/1.0\r\n\r\n");
-    $s->ended(5);
+    $s->ended(30);
     ok(poll_until(3, sub { $none->() == $n + 3 }), 'plain HTTP is logged');
     ok((($none->())[-1]{status} =~ /^(tls|-)$/), 'its status is no reason');
 }
@@ -96,7 +96,7 @@ my $none = sub {
     $s->send('until the end');
     $t->wait_stored($s->{uuid}, 1);
     $t->{nginx_proc}->signal('QUIT');
-    ok($s->ended(5), 'nginx quits: our end is asked for');
+    ok($s->ended(30), 'nginx quits: our end is asked for');
     $s->finish;
     $t->{nginx_proc}->wait_gone(15);
 

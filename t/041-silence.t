@@ -39,7 +39,7 @@ poll_until(6, sub { time() - $since > 5 }, 0.1);
 for ([ $here, $t ], [ $there, $u ]) {
     my ($s, $where) = @$_;
 
-    ok(twin($s, $where)->ended(4), 'a newcomer after 5 seconds is refused');
+    ok(twin($s, $where)->ended(30), 'a newcomer after 5 seconds is refused');
     ok(!$s->ended, 'the holder lives');
 }
 
@@ -57,7 +57,7 @@ my %twin = (here => twin($here, $t), there => twin($there, $u));
 my @refused = (twin($busy, $t), twin($busy, $u));
 
 is($t->wait_stored($here->{uuid}, 2), 2, 'after 13 seconds: it stores');
-ok($here->ended(3), 'the silent one is ended');
+ok($here->ended(30), 'the silent one is ended');
 ok(!$twin{here}->ended, 'the newcomer lives');
 ok(poll_until(3, sub {
     grep { $_->{uuid} eq $here->{uuid} && $_->{status} eq 'replaced' }
@@ -66,11 +66,11 @@ ok(poll_until(3, sub {
 ok($t->wait_live($here->{uuid}, 1), 'one session is shown');
 
 is($t->wait_stored($there->{uuid}, 2), 2, 'the same at another host');
-ok($there->ended(3), 'the silent one is ended');
+ok($there->ended(30), 'the silent one is ended');
 ok(!$twin{there}->ended, 'the newcomer lives');
 ok($t->wait_live($there->{uuid}, 1), 'one session is shown');
 
-ok($_->ended(4), 'the busy one does not give way') for @refused;
+ok($_->ended(30), 'the busy one does not give way') for @refused;
 ok(!$busy->ended, 'it lives');
 
 $alone->send('late');

@@ -82,7 +82,7 @@ for my $run (@runs) {
     $t->redis_pause;
 
     my $s = $t->sensor(uuid => $uuid, key => 'k', raw => 1);
-    ok($s->ended(4), 'ended');
+    ok($s->ended(30), 'ended');
 
     my $line = poll_until(3, sub { ($t->access_lines)[-1] });
     like($line->{status}, qr/^(redis_unavailable|handshake_timeout)$/,
@@ -92,7 +92,8 @@ for my $run (@runs) {
     ok(poll_until(10, sub {
         my $s = $t->sensor(uuid => $uuid, key => 'k');
         $s->send('y');
-        $t->wait_stored($uuid, 1, 1);
+        poll_until(30, sub { $s->ended || $t->messages($uuid) })
+            && $t->messages($uuid);
     }), 'served when Redis is back');
 
     $t->finish;

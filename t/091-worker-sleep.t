@@ -97,7 +97,7 @@ is($t->wait_stored($stays->{uuid}, 2, 15), 2, 'what was in flight is stored');
 is_deeply([ sort $t->messages($stays->{uuid}) ], [ 'before', 'in flight' ],
           'once');
 
-ok($moves->ended(10), 'the session that was replaced is ended');
+ok($moves->ended(30), 'the session that was replaced is ended');
 is($t->wait_stored($moves->{uuid}, 3, 10), 3,
    'what it had in flight is stored');
 is_deeply([ sort $t->messages($moves->{uuid}) ],

@@ -229,7 +229,7 @@ my @waiting;
 
     kill('STOP', $asleep);
 
-    poll_until(2, sub { $q->keys("d4:inflight:*:$asleep:*") }) or do {
+    poll_for(2, sub { $q->keys("d4:inflight:*:$asleep:*") }) or do {
         kill('CONT', $asleep);
         ($asleep) = grep { $_ != $asleep } $t->workers;
         kill('STOP', $asleep);

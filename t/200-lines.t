@@ -15,6 +15,8 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+one_day();
+
 my $t = D4::Test->new(workers => 2, dispatch => {
     rotate_time => '300s', line_max => '16k' })->start;
 my $metadata = $t->db('metadata');

@@ -17,6 +17,8 @@ use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+one_day();
+
 plan(skip_all => 'this user may not capture') if $> != 0;
 
 my $t = D4::Test->new(workers => 2, dispatch => {
@@ -213,7 +215,7 @@ for my $case ([ 'big-endian', swapped($capture) ],
     $s->send("this is a log line, not a capture\n" x 10);
 
     my $begin = time();
-    ok($s->ended(10), sprintf('not a capture: cut off after %.2f s',
+    ok($s->ended(30), sprintf('not a capture: cut off after %.2f s',
                               time() - $begin));
     like(poll_until(5, sub {
         $metadata->cmd('HGET', "metadata_uuid:$s->{uuid}", 'Error')

@@ -19,6 +19,8 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+one_day();
+
 my $t = D4::Test->new(workers => 2, dispatch => {
     line_max => '64k', object_max => '2m' })->start;
 my $metadata = $t->db('metadata');
@@ -322,7 +324,7 @@ for my $case ([ 'not accepted', '{"type":"unknown-type"}',
 
     my $s = session($json, $data // '', stay => 1, cut => 50_000);
 
-    $s->ended(10);
+    $s->ended(30);
     is($t->wait_access($s->{uuid}, 10)->{status} // 'none', 'incorrect_type',
        "$name: refused");
     like(poll_until(5, sub { $metadata->cmd('HGET', "metadata_uuid:$s->{uuid}",

@@ -75,7 +75,7 @@ my %conf = (
 
     ok($t->nginx_stop('QUIT', 20), sprintf('nginx quits after %.1f s',
                                            time() - $begin));
-    ok($quiet->ended(5), 'and its sensors have been told');
+    ok($quiet->ended(30), 'and its sensors have been told');
     $quiet->drop;
 
     # what its workers dealt with while they drained

@@ -90,7 +90,7 @@ ok(poll_until(20, sub {
 }), 'the cursor says that a packet is looked for');
 
 kill('KILL', $t->workers);
-$_->ended(5) for @s;
+$_->ended(30) for @s;
 drained($t, 'a worker was killed', 60);
 
 is(join(' ', packets($s[0]{uuid})), join(' ', 0 .. 99), 'within garbage');

@@ -10,16 +10,30 @@ use Exporter 'import';
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(poll_until);
+our @EXPORT = qw(poll_until poll_for);
+
+# How long is waited at least for what has to come: a machine that has other
+# things to do makes it late, and nothing but a failure takes this long.
+
+use constant PATIENCE => 30;
 
 my $owner = $$;
 my %running;                    # pid => D4::Proc
 
 
-# Calls $code until it returns something true or $seconds have passed; returns
-# what it returned, or the empty list.
+# Calls $code until it returns something true, and returns that; the empty list
+# when it does not for $seconds, and not for PATIENCE either.
 
 sub poll_until {
+    my ($seconds, $code, $step) = @_;
+
+    return poll_for($seconds > PATIENCE ? $seconds : PATIENCE, $code, $step);
+}
+
+
+# The same for what may well not come: for $seconds and no longer.
+
+sub poll_for {
     my ($seconds, $code, $step) = @_;
 
     my $end = time() + $seconds;
@@ -208,9 +222,13 @@ sub stop_everything {
 
     local $?;
 
-    kill('CONT', -$_->{pgid}) for values %running;
-    $_->signal('TERM') for values %running;
-    $_->stop('TERM', 3) for values %running;
+    my @all = values %running;
+
+    kill('CONT', -$_->{pgid}) for @all;
+    $_->signal('TERM') for @all;
+    poll_for(3, sub { !grep { !$_->group_gone } @all });
+    kill('KILL', -$_->{pgid}) for grep { !$_->group_gone } @all;
+    $_->stop for @all;
 }
 
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
