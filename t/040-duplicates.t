@@ -44,7 +44,7 @@ sub twin {
     my @late = map { twin($s) } 1 .. 12;
 
     $_->send('late') for @late;
-    ok($_->ended(4), 'a twin is refused') for @late;
+    ok($_->ended(30), 'a twin is refused') for @late;
 
     my @lines = $t->log_lines(qr/d4 refused: duplicate, uuid: $s->{uuid}/);
     my %pids = map { /\[info\] (\d+)#/ ? ($1 => 1) : () } @lines;
@@ -133,7 +133,7 @@ sub twin {
 
         $new->send("number $i");
         push @all, "number $i";
-        ok($old->ended(3), "$i: the old one is ended");
+        ok($old->ended(30), "$i: the old one is ended");
         is($t->wait_stored($old->{uuid}, $i + 1), $i + 1, 'the new one stores');
         ok(!$new->ended, 'and lives');
         $old = $new;
@@ -148,7 +148,7 @@ sub twin {
 
     my $forged = twin($old, port => $replace, tls => 0, key => 'wrong');
     $forged->send('forged');
-    ok($forged->ended(3), 'a forged newcomer is refused');
+    ok($forged->ended(30), 'a forged newcomer is refused');
     ok(!$old->ended(0.5), 'and replaces nobody');
     $old->finish;
 }
@@ -165,7 +165,7 @@ sub twin {
 
     my $late = twin($s, port => $u->{port});
     $late->send('there');
-    ok($late->ended(4), 'a twin at another host is refused');
+    ok($late->ended(30), 'a twin at another host is refused');
     is($u->wait_access($s->{uuid})->{status}, 'duplicate', 'for that');
 
     $s->finish;
@@ -175,7 +175,7 @@ sub twin {
 
     my $back = twin($s);
     $back->send('here');
-    ok($back->ended(4), 'and then this host refuses');
+    ok($back->ended(30), 'and then this host refuses');
     $late->finish;
 
     $u->finish;
@@ -193,7 +193,12 @@ sub twin {
 
     my @old = $t->reload;
 
-    ok($good->ended(3), 'our end is asked for');
+    # while its former session is drained, for longer than a duplicate waits
+
+    my $early = twin($deaf);
+    $early->send('early');
+
+    ok($good->ended(30), 'our end is asked for');
     $good->send('on the way');
     $good->finish;
 
@@ -204,11 +209,10 @@ sub twin {
               'what was on the way is kept');
     $again->finish;
 
-    ok(poll_until(8, sub {
-        my $s = twin($deaf);
-        $s->send('again');
-        !$s->ended(1.3) && $t->messages($deaf->{uuid}) > 1;
-    }), 'one that does not listen is free after d4_drain_timeout');
+    is($t->wait_stored($deaf->{uuid}, 2), 2,
+       'the place of one that does not listen is free after d4_drain_timeout');
+    ok(!$early->ended, 'who came before that has waited for it');
+    $early->finish;
 
     is_deeply([ $t->old_workers_gone(10, @old) ], [], 'old workers exit');
 }
