@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $t = D4::Test->new(workers => 2, server => <<EOF_CONF)->start;
-        d4_frame_timeout 1s;
+        d4_frame_timeout 2s;
         d4_buffer_size 256k;
         d4_backlog_size 4m;
 EOF_CONF
@@ -84,7 +84,7 @@ sub stalls {
 
     # longer than the frame timeout, with a frame cut in the middle
 
-    poll_until(1.3, sub { !$load->running }, 0.1);
+    poll_for(2.5, sub { !$load->running }, 0.1);
     ok($load->running, "$name: the sensor waits");
 
     return $load;

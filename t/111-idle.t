@@ -12,8 +12,18 @@ use Test::More;
 
 my $n = LONG ? 4000 : 1000;
 
-my $t = D4::Test->new(workers => 2, server => 'd4_handshake_timeout 4s;'
-                                             . ' d4_frame_timeout 1s;')->start;
+my $mute = free_port();
+
+my $t = D4::Test->new(workers => 2, server => 'd4_handshake_timeout 120s;'
+                                              . ' d4_frame_timeout 1s;',
+                      stream => <<EOF_CONF)->start;
+    server {
+        listen 127.0.0.1:$mute;
+        d4 on;
+        d4_handshake_timeout 4s;
+    }
+EOF_CONF
+
 my $streams = $t->db('streams');
 my $rss = sub {
     my $sum = 0;
@@ -23,9 +33,9 @@ my $rss = sub {
 
 my $before = $rss->();
 my $load = $t->load(conns => $n, frames => 2, size => 100, hold => 1,
-                    timeout => 120);
+                    timeout => 300);
 
-ok(poll_until(60, sub {
+ok(poll_until(120, sub {
     $streams->cmd('SCARD', 'active_connection:8') == $n
 }, 0.2), "$n sensors are live");
 
@@ -35,7 +45,7 @@ cmp_ok($each, '<', 100 * 1024, 'each costs less than 100 KiB') if !ASAN;
 
 # those that say nothing at all, beside them
 
-my @mute = map { D4::Sensor->connect(port => $t->{port}, raw => 1) } 1 .. 200;
+my @mute = map { D4::Sensor->connect(port => $mute, raw => 1) } 1 .. 200;
 
 my $s = $t->sensor;
 $s->send('x');

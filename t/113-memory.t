@@ -13,8 +13,7 @@ use Test::More;
 use constant MB => 1 << 20;
 
 my $t = D4::Test->new(d4 => 'worker_memory 24m;',
-                      server => 'd4_buffer_size 8m;'
-                                . ' d4_frame_timeout 5s;')->start;
+                      server => 'd4_buffer_size 8m;')->start;
 
 my ($worker) = $t->workers;
 my $before = D4::Proc::rss($worker);
