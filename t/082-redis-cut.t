@@ -11,24 +11,25 @@ use Test::More;
 
 my $t = D4::Test->new(workers => 2)->start;
 
-my $frames = LONG ? 60000 : 6000;
-my $load = $t->load(conns => 4, frames => $frames, size => '26-4000',
-                    rate => 6000, timeout => LONG ? 600 : 60);
-my $big = $t->load(conns => 2, frames => $frames / 100,
-                   size => '300000-1000000', rate => 30,
-                   timeout => LONG ? 600 : 60);
+my $load = $t->load(conns => 4, frames => 0, size => '26-4000', rate => 4000,
+                    timeout => LONG ? 900 : 300);
+my $big = $t->load(conns => 2, frames => 0, size => '300000-1000000',
+                   rate => 20, timeout => LONG ? 900 : 300);
 my $admin = $t->new_db('streams');
 my ($cuts, $connections) = (0, 0);
 
-poll_until(600, sub {
+poll_until(LONG ? 600 : 120, sub {
     my $n = $admin->cmd('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
 
     $cuts++ if $n;
     $connections += $n;
-    !$load->running && !$big->running;
+    $cuts >= (LONG ? 400 : 30);
 }, 0.12);
 
-cmp_ok($cuts, '>', LONG ? 100 : 15, "$cuts cuts of $connections connections");
+cmp_ok($cuts, '>=', LONG ? 400 : 30,
+       "$cuts cuts of $connections connections");
+ok($_->running, 'all the while under load') for $load, $big;
+$_->stop for $load, $big;
 
 exactly_once($_, "$_->{conns} sensors, payloads of $_->{size}")
     for $load, $big;
