@@ -154,7 +154,7 @@ redis('streams', 'DEL', map { "temp_blacklist_uuid:$_" } @uuids);
 
 # all are served again before they end
 
-ok(poll_until(40, sub {
+ok(poll_until(90, sub {
     my %live = map { $_ => 1 } $t->db('streams')->members('active_connection');
     !grep { !$live{$_} } @uuids;
 }, 0.2), 'every sensor is live again');
@@ -164,10 +164,10 @@ $_->wait for @loads;
 
 # a former session may still be storing what its sensor left behind
 
-ok(poll_until(40, sub { !$t->live_keys }), 'nothing is shown at the end')
+ok(poll_until(90, sub { !$t->live_keys }), 'nothing is shown at the end')
     or diag(join "\n", $t->live_keys);
 
-poll_until(40, sub { !grep { $_->audit->{lost} } @loads[0, 1] }, 0.5);
+poll_until(120, sub { !grep { $_->audit->{lost} } @loads[0, 1] }, 0.5);
 exactly_once($_, "$_->{conns} sensors, $_->{size} bytes") for @loads[0, 1];
 
 # a sensor that is banned loses what it sends all the same
