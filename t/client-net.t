@@ -248,7 +248,7 @@ accepts('a unix socket', $_, conf(destination => "unix:$dir/socket"))
                                 '-ct', '300ms'], "x\n");
     is($code, 2, 'a mute server');
     like($err, qr/handshake took too long/, 'takes too long');
-    cmp_ok(time() - $start, '<', 5, 'and no longer than -ct');
+    cmp_ok(time() - $start, '<', 10, 'and no longer than -ct');
 
     # TERM while there is nobody
     my $d4 = spawn(['-c', conf(destination => "tcp:127.0.0.1:$port")],
@@ -259,7 +259,7 @@ accepts('a unix socket', $_, conf(destination => "unix:$dir/socket"))
     $start = time();
     $d4->signal('TERM');
     is($d4->wait(6), 2, 'TERM then');
-    cmp_ok(time() - $start, '<', 5.5, 'within 5 s');
+    cmp_ok(time() - $start, '<', 20, 'in bounded time');
     like($d4->err, qr/1 frames could not be sent/, 'says so');
 
     # from the first attempt on

@@ -451,7 +451,7 @@ for my $big (0, 1) {
     my $start = time();
     $d4->signal('TERM');
     is($d4->wait(6), 2, 'TERM with an output that is stuck');
-    cmp_ok(time() - $start, '<', 5.5, 'within 5 s');
+    cmp_ok(time() - $start, '<', 20, 'in bounded time');
     like($d4->err, qr/\d+ frames could not be sent/, 'and says what is missing');
     close($read);
 

@@ -66,7 +66,7 @@ SKIP: {
     ask('www.example.net');
     ok(poll_until(10, sub { $s->out =~ /www\.example\.net\..*192\.0\.2\.2/ }),
        'a line comes while it runs');
-    cmp_ok(time() - $t, '<', 5, 'soon');
+    cmp_ok(time() - $t, '<', 20, 'soon');
 
     # the same again: counted, not printed
 
@@ -151,11 +151,11 @@ SKIP: {
     close($write);
     $s->capturing(sub { ask('ns.example.net', 'AAAA') });
     dig(@server, '+tcp', 'many.example.net', 'A') for 1 .. 10;
-    poll_until(5, sub { 0 });
+    poll_for(5, sub { 0 });
     $t = time();
     $s->signal('TERM');
     is($s->wait(20), 2, 'a reader that hangs: exit code 2');
-    cmp_ok(time() - $t, '<', 15, 'after a few seconds');
+    cmp_ok(time() - $t, '<', 30, 'after a few seconds');
     like($s->err, qr/not read, giving up/, 'the message');
     close($read);
 
