@@ -139,6 +139,8 @@ ngx_d4_dispatch_rewind(ngx_d4_dispatch_t *d)
     d->at.resume = 0;
     d->read_begun = 0;
 
+    d4_border_init(&d->track, &d->committed);
+
     return NGX_OK;
 }
 
@@ -150,8 +152,7 @@ ngx_d4_dispatch_begun(ngx_d4_dispatch_t *d)
         return (d->meta && d->stream == D4_TYPE_META) ? d->meta->text.len : 0;
     }
 
-    return d4_decoder_held(d->decoder)
-           + (d->torn ? d->out.bytes + d->a.bytes + d->lines.bytes : 0);
+    return d4_decoder_held(d->decoder);
 }
 
 
@@ -221,7 +222,7 @@ ngx_d4_dispatch_favour(void)
         return;
     }
 
-    ngx_d4_turn_taken = ngx_d4_turn->taken;
+    ngx_d4_turn_taken = ngx_d4_turn->track.taken;
     ngx_d4_turn_moved = ngx_current_msec;
     ngx_d4_turn_since = ngx_current_msec;
 
@@ -263,10 +264,10 @@ ngx_d4_dispatch_room_tick(void)
     if (d == NULL) {
         ngx_d4_dispatch_favour();
 
-    } else if (d->taken != ngx_d4_turn_taken
+    } else if (d->track.taken != ngx_d4_turn_taken
                && ngx_current_msec - ngx_d4_turn_since < NGX_D4_ROOM_TURN)
     {
-        ngx_d4_turn_taken = d->taken;
+        ngx_d4_turn_taken = d->track.taken;
         ngx_d4_turn_moved = ngx_current_msec;
 
     } else if (ngx_current_msec - ngx_d4_turn_moved >= NGX_D4_RELIEF

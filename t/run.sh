@@ -7,13 +7,13 @@
 # build/test.
 #
 #   LONG=1   more time for the fuzzers, and the tests that take minutes
-#   LANES=3  so many tests at a time
+#   LANES=4  so many tests at a time (two for each processor: they mostly wait)
 
 set -u
 cd "$(dirname "$0")/.."
 
 out=build/test
-lanes=${LANES:-3}
+lanes=${LANES:-$(($(nproc) * 2))}
 running=0
 
 [ "${LONG-}" = 1 ] || unset LONG
@@ -86,8 +86,18 @@ unit() {
     for program in "$1"/t/unit/*; do
         name=${program##*/}
         [ -e "t/unit/$name.c" ] || continue
-        tap "$2unit $name" env CMOCKA_MESSAGE_OUTPUT=TAP "$program"
+        lane tap "$2unit $name" env CMOCKA_MESSAGE_OUTPUT=TAP "$program"
     done
+}
+
+
+# The tests that take longest begin first, so that all lanes end together.
+
+slow='^t/(100|120|130|21[0-6]|08[0-5]|09[01]|11[013]|450|520|client-server)'
+
+slow_first() {
+    grep -E "$slow" <<< "$1"
+    grep -vE "$slow" <<< "$1"
 }
 
 
@@ -139,26 +149,26 @@ if [ $# -gt 0 ]; then
     tests=("$@")
 
 else
-    mapfile -t tests < <(find t -name '*.t' | sort)
+    mapfile -t tests < <(slow_first "$(find t -name '*.t' | sort)")
 
     unit build ""
     unit build/asan "asan "
 
     lane tap "big-endian" t/cross.sh
     lane valkey_tests
-
-    for source in t/fuzz/*.c; do
-        name=$(basename "$source" .c)
-        lane tap "${name/_/ }" bash -c 'fuzz "$1"' - "build/t/fuzz/$name"
-    done
 fi
-
-# they mostly wait
 
 for test in "${tests[@]}"; do
     lane perl_test plain "$test"
     lane perl_test asan "$test"
 done
+
+if [ $# -eq 0 ]; then
+    for source in t/fuzz/*.c; do
+        name=$(basename "$source" .c)
+        lane tap "${name/_/ }" bash -c 'fuzz "$1"' - "build/t/fuzz/$name"
+    done
+fi
 
 wait
 
