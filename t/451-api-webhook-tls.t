@@ -49,12 +49,12 @@ sub silent_sensor {
 sub posted {
     my ($t, $listen) = @_;
 
-    IO::Select->new($listen)->can_read(20) or return;
+    IO::Select->new($listen)->can_read(60) or return;
 
     my $c = $listen->accept;
     my $tls = IO::Socket::SSL->start_SSL($c, SSL_server => 1,
         SSL_cert_file => "$t->{dir}/server.crt",
-        SSL_key_file => "$t->{dir}/server.key", Timeout => 10) or return;
+        SSL_key_file => "$t->{dir}/server.key", Timeout => 30) or return;
     my $text = '';
 
     while (sysread($tls, $text, 65536, length $text)) {
