@@ -19,21 +19,25 @@ my @cases;
 # each kind: stays, comes back at another worker meanwhile.
 
 {
-    my $t = D4::Test->new(workers => 2)->start;
+    # the port that spreads its connections over both workers is for those of
+    # the beginning; at the other one the worker that is awake takes them all
+
+    my $both = free_port();
+    my $t = D4::Test->new(workers => 2, server => "listen 127.0.0.1:$both ssl"
+                                                  . ' reuseport;')->start;
     my $load = $t->load(conns => 6, frames => 6000, size => '26-3000',
-                        reconnect => 1, timeout => 90, rate => 2000);
+                        reconnect => 1, timeout => 300, rate => 2000,
+                        port => $both);
     my (@s, $victim);
 
     poll_until(10, sub { $load->stored > 2000 });
-
-    # without reuseport, so that the other worker takes new connections
 
     # two idle sensors of one worker, that of at least one of the load
 
     my %load = map { ($t->worker_of($_) // 0) => 1 } $load->uuids;
 
-    for (1 .. 20) {
-        my $s = $t->sensor;
+    for (1 .. 60) {
+        my $s = $t->sensor(port => $both);
         $s->send('before');
         $t->wait_stored($s->{uuid}, 1);
 
@@ -43,6 +47,7 @@ my @cases;
         last if @s == 2;
     }
 
+    is(scalar @s, 2, 'two sensors of a worker that has some of the load');
     kill('STOP', $victim);
     $_->send('in flight') for @s;
 

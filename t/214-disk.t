@@ -65,7 +65,7 @@ SKIP: {
     skip('no right to mount', 1) if !$ENV{D4_MOUNTS};
 
     my $t = D4::Test->new(dispatch => { rotate_size => '300k' },
-                          server => 'd4_backlog_size 1m;',
+                          shutdown => '3s', server => 'd4_backlog_size 1m;',
                           listen => 'rcvbuf=128k');
     my (undef, undef, $uid, $gid) = getpwnam('www-data');
 
@@ -166,7 +166,7 @@ SKIP: {
     # by what is left free
 
     $t->{dispatch}{data_min_free} = '1g';
-    $t->reload(gone => 15);
+    $t->reload(gone => 30);
 
     my $s3 = with_queue($t);
 

@@ -53,7 +53,8 @@ sub queued {
 # as when the answer to a script was lost with the connection.
 
 {
-    my $t = D4::Test->new(workers => 2, dispatch => 1)->start;
+    my $t = D4::Test->new(workers => 2, listen => 'reuseport',
+                          dispatch => 1)->start;
     my $queues = $t->db('queues');
     my $store = $t->read_file('data/.d4-store');
 
