@@ -188,7 +188,35 @@ pdns_rdata_addr(pdns_rdata_t *r, const char *p, size_t len, char *buf,
 size_t
 pdns_addr_text(char out[46], const uint8_t *addr, size_t len)
 {
-    if (inet_ntop((len == 4) ? AF_INET : AF_INET6, addr, out, 46) == NULL) {
+    char    *p;
+    size_t   i;
+
+    if (len == 4) {
+
+        /* most data is one: without printf(), which inet_ntop() is made of */
+
+        p = out;
+
+        for (i = 0; i < 4; i++) {
+
+            if (addr[i] >= 100) {
+                *p++ = (char) ('0' + addr[i] / 100);
+            }
+
+            if (addr[i] >= 10) {
+                *p++ = (char) ('0' + addr[i] / 10 % 10);
+            }
+
+            *p++ = (char) ('0' + addr[i] % 10);
+            *p++ = '.';
+        }
+
+        *--p = '\0';
+
+        return (size_t) (p - out);
+    }
+
+    if (inet_ntop(AF_INET6, addr, out, 46) == NULL) {
         out[0] = '\0';
     }
 

@@ -248,6 +248,7 @@ pdns_type_name(uint16_t type)
 size_t
 pdns_type_text(char out[PDNS_TYPE_TEXT], uint16_t type)
 {
+    size_t       n;
     const char  *name;
 
     name = pdns_type_name(type);
@@ -256,7 +257,10 @@ pdns_type_text(char out[PDNS_TYPE_TEXT], uint16_t type)
         return (size_t) snprintf(out, PDNS_TYPE_TEXT, "TYPE%u", type);
     }
 
-    return (size_t) snprintf(out, PDNS_TYPE_TEXT, "%s", name);
+    n = strlen(name);
+    memcpy(out, name, n + 1);
+
+    return n;
 }
 
 

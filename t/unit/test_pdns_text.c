@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -593,6 +594,31 @@ test_dots(void **state)
 }
 
 
+/* As inet_ntop() writes them. */
+
+static void
+test_addr(void **state)
+{
+    int      i;
+    char     text[46], expected[INET_ADDRSTRLEN];
+    uint8_t  addr[4];
+
+    (void) state;
+
+    for (i = 0; i < 256; i++) {
+        addr[0] = (uint8_t) i;
+        addr[1] = (uint8_t) (255 - i);
+        addr[2] = (uint8_t) (i / 2);
+        addr[3] = (uint8_t) (i + 100);
+
+        assert_non_null(inet_ntop(AF_INET, addr, expected,
+                                  sizeof(expected)));
+        assert_int_equal(pdns_addr_text(text, addr, 4), strlen(expected));
+        assert_string_equal(text, expected);
+    }
+}
+
+
 int
 main(void)
 {
@@ -601,6 +627,7 @@ main(void)
         cmocka_unit_test(test_name),
         cmocka_unit_test(test_name_key),
         cmocka_unit_test(test_idn),
+        cmocka_unit_test(test_addr),
         cmocka_unit_test(test_rdata),
         cmocka_unit_test(test_line),
         cmocka_unit_test(test_rcode),
