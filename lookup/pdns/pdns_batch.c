@@ -8,7 +8,7 @@
 
 #define PDNS_CHUNK       65536
 #define PDNS_TABLE       1024          /* places at the start, a power of 2 */
-#define PDNS_EXTRAS      64            /* of a record, in one batch */
+#define PDNS_EXTRAS      1000          /* of a record, in one batch */
 
 
 static pdns_node_t *pdns_batch_name(pdns_batch_t *b, const pdns_name_t *name);
