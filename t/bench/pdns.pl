@@ -39,7 +39,8 @@ my (%ask, $redis, $nginx, $port);
 
 # Records with a realistic skew: a few domains have most of the names, a few
 # addresses most of the names, and what is popular is seen most often.  Of a
-# hundred records some 63 names and 47 data are distinct.
+# hundred records some 63 names and 47 data are distinct; addresses are eight
+# by eight in networks that lie apart.
 
 sub mix {
     my ($n) = @_;
@@ -56,7 +57,7 @@ sub record {
 
     my $n = int(0.64 * $i);
     my $domain = int($records / 6 * ($i / $records) ** 2);
-    my $mixed = $domain * 40_503_341 % 308_915_776;
+    my $mixed = int(mix($domain) * 2 ** 32);
     my $word = join '', map { chr(97 + int($mixed / 26 ** $_) % 26) } 0 .. 5;
     my $name = ('www', 'mail', 'api', 'cdn', 'img', "h$n", "x$n")[$n % 7]
         . ".$word." . ('com', 'net', 'org', 'de')[$domain % 4];
@@ -64,7 +65,7 @@ sub record {
     my $host = int(0.31 * $records * mix($i) ** 2);
 
     return ($name, 'A', join '.', unpack 'C4', pack 'N',
-            0x0b000000 + 37 * $host)
+            0x0b000000 + int($host / 8) * 8000 + $host % 8 * 11)
         if $kind < 6;
     return ($name, 'AAAA', sprintf('2001:db8:%x::%x', $host % 4096,
                                    $host / 4096))
