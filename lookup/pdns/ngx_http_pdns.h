@@ -26,6 +26,8 @@
  * ngx_http_pdns_ingest.c   records that are posted
  * ngx_http_pdns_queue.c    records from queues
  * ngx_http_pdns_sweep.c    the end of old records, with ngx_http_pdns_remove.c
+ * ngx_http_pdns_legacy.c   what the published analyzer's database has of a key
+ * ngx_http_pdns_overlay.c  put together with what the store has of it
  * ngx_http_pdns_migrate.c  the published analyzer's database, taken over
  * ngx_http_pdns_errors.c   the end of error answers
  * ngx_http_pdns_bulk.c     a lookup for each of many values
@@ -75,6 +77,8 @@ typedef struct {
     ngx_flag_t                 migrate;
     time_t                     errors;    /* kept for so long, 0: not */
     ngx_uint_t                 errors_max;   /* names with any */
+    ngx_flag_t                 legacy;
+    ngx_uint_t                 legacy_limit; /* records of a key */
     size_t                     memory;    /* of batches not yet written */
     ngx_msec_t                 flush;
     ngx_uint_t                 used;      /* "pdns on" stands somewhere */
@@ -106,6 +110,7 @@ typedef void (*ngx_http_pdns_done_pt)(void *data, ngx_uint_t ok);
 struct ngx_http_pdns_pipe_s {
     pdns_resp_t                w;
     d4_blocks_t                blocks;
+    ngx_d4_redis_t            *rd;        /* the store's, unless set */
     ngx_uint_t                 replies;
     ngx_uint_t                 got;
     ngx_http_pdns_reply_pt     reply;
@@ -120,6 +125,7 @@ struct ngx_http_pdns_pipe_s {
 typedef struct {
     ngx_d4_redis_t            *lookup;
     ngx_d4_redis_t            *store;
+    ngx_d4_redis_t            *legacy;    /* or NULL */
     d4_pool_t                  pool;
     ngx_http_pdns_main_conf_t *conf;
     ngx_log_t                 *log;
@@ -165,7 +171,13 @@ typedef struct {
     ngx_uint_t                 index;  /* of a few that are no range */
     unsigned                   resume:1;  /* ctx->from is in it */
     unsigned                   error:1;   /* OWNER: error answers, X: */
+    unsigned                   probed:1;  /* pdns_legacy was asked */
+    unsigned                   legacy:1;  /* and knows it */
 } ngx_http_pdns_leaf_t;
+
+
+typedef struct ngx_http_pdns_before_s   ngx_http_pdns_before_t;
+typedef struct ngx_http_pdns_overlay_s  ngx_http_pdns_overlay_t;
 
 
 typedef struct {
@@ -186,6 +198,7 @@ typedef struct {
     unsigned                   known:1;   /* first and count are */
     unsigned                   extra:1;   /* E: holds more */
     ngx_http_pdns_leaf_t      *leaf;
+    ngx_http_pdns_before_t    *before;    /* what pdns_legacy has of it */
 } ngx_http_pdns_row_t;
 
 
@@ -299,6 +312,10 @@ struct ngx_http_pdns_ctx_s {
     unsigned                   more:1;    /* than the limit */
     unsigned                   over:1;    /* all is read */
 
+    ngx_http_pdns_overlay_t   *overlay;   /* of pdns_legacy, or NULL */
+    unsigned                   partial:1; /* it has more than may be read */
+    unsigned                   lost:1;    /* it cannot be reached */
+
     ngx_array_t               *values;    /* of bulk: of ngx_str_t */
     ngx_uint_t                 nvalue;
     uint64_t                   left;      /* for the value at hand */
@@ -391,6 +408,44 @@ ngx_int_t ngx_http_pdns_read_start(ngx_http_pdns_ctx_t *ctx,
     ngx_http_pdns_leaf_t *leaf, pdns_cursor_t *from);
 void ngx_http_pdns_read_large(ngx_http_pdns_ctx_t *ctx);
 
+/* 1 when the published database is asked as well. */
+#define ngx_http_pdns_published(ctx)                                          \
+    (ngx_http_pdns_worker.legacy != NULL && !(ctx)->all && !(ctx)->errors)
+
+/*
+ * 1 when a record of this type and last time, kept for ttl seconds (0: for
+ * ever), may be in the answer.
+ */
+ngx_uint_t ngx_http_pdns_wanted(ngx_http_pdns_ctx_t *ctx, time_t ttl,
+    uint16_t type, uint64_t last);
+
+/* Rows of one key: put in order; or the names in them, with all they have. */
+void ngx_http_pdns_rows_order(ngx_http_pdns_ctx_t *ctx);
+ngx_int_t ngx_http_pdns_expand(ngx_http_pdns_ctx_t *ctx);
+
+
+/*
+ * The published analyzer's database beside the store (ngx_http_pdns_legacy.c,
+ * ngx_http_pdns_overlay.c): a connection of each worker; which of the next
+ * leaves it knows, after which they are read; the leaf at hand with what it
+ * has of it, a piece at a time.
+ */
+ngx_int_t ngx_http_pdns_legacy_init(ngx_cycle_t *cycle);
+void ngx_http_pdns_legacy_done(void);
+ngx_http_pdns_pipe_t *ngx_http_pdns_legacy_pipe(void);
+void ngx_http_pdns_legacy_probe(ngx_http_pdns_ctx_t *ctx);
+void ngx_http_pdns_legacy_read(ngx_http_pdns_ctx_t *ctx);
+void ngx_http_pdns_legacy_cleanup(ngx_http_pdns_ctx_t *ctx);
+
+/* The row's numbers, as the store has them, with what was before. */
+void ngx_http_pdns_overlay_add(ngx_http_pdns_row_t *row, int64_t count,
+    int64_t before);
+
+/* 1 when the key in ctx->large is one that is read so. */
+ngx_uint_t ngx_http_pdns_overlay(ngx_http_pdns_ctx_t *ctx);
+void ngx_http_pdns_overlay_read(ngx_http_pdns_ctx_t *ctx);
+void ngx_http_pdns_overlay_piece(ngx_http_pdns_ctx_t *ctx);
+
 
 /* The key of a leaf. */
 void ngx_http_pdns_leaf_key(pdns_key_t *key, ngx_http_pdns_leaf_t *leaf);
@@ -470,6 +525,9 @@ pdns_result_t ngx_http_pdns_store_line(u_char *p, size_t len,
  * it.
  */
 void ngx_http_pdns_store_record(pdns_record_t *r, pdns_result_t rc);
+
+/* Whether the configuration has this record kept. */
+pdns_result_t ngx_http_pdns_store_wanted(pdns_record_t *r);
 
 /*
  * Calls the waiter when all that was taken so far is in the store; with now,

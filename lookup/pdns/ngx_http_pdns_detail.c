@@ -178,7 +178,7 @@ ngx_http_pdns_detail_reply(void *data, ngx_uint_t i, redisReply *reply)
     }
 
     row->first = row->last;
-    row->count = 1;
+    ngx_http_pdns_overlay_add(row, 0, 0);
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) {
         return;
@@ -190,8 +190,8 @@ ngx_http_pdns_detail_reply(void *data, ngx_uint_t i, redisReply *reply)
         row->first = (uint64_t) first;
     }
 
-    row->count = ngx_http_pdns_total(ngx_http_pdns_score(reply->element[1]),
-                                     ngx_http_pdns_score(reply->element[2]));
+    ngx_http_pdns_overlay_add(row, ngx_http_pdns_score(reply->element[1]),
+                              ngx_http_pdns_score(reply->element[2]));
     row->extra = (reply->element[3]->type == REDIS_REPLY_STRING);
 }
 

@@ -334,5 +334,10 @@ ngx_http_pdns_piece_step(ngx_http_pdns_ctx_t *ctx)
         ngx_memcpy(ctx->at->member, last->member.data, last->member.len);
     }
 
+    if (ngx_http_pdns_overlay(ctx)) {
+        ngx_http_pdns_overlay_piece(ctx);
+        return;
+    }
+
     ngx_http_pdns_next(ctx);
 }

@@ -39,6 +39,13 @@ ngx_http_pdns_lookup(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx)
                                    "store", "the store cannot be reached");
     }
 
+    if (ngx_http_pdns_published(ctx)
+        && !ngx_d4_redis_ready(ngx_http_pdns_worker.legacy))
+    {
+        return ngx_http_pdns_error(r, NGX_HTTP_SERVICE_UNAVAILABLE, "legacy",
+                               "the published database cannot be reached");
+    }
+
     cln = ngx_http_cleanup_add(r, 0);
     if (cln == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -380,6 +387,7 @@ ngx_http_pdns_ask(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_pipe_t *pipe,
 {
     ctx->then = then;
     ctx->pipe = pipe;
+    ctx->lost = (pipe->rd != ngx_http_pdns_worker.lookup);
 
     if (ngx_http_pdns_pipe_send(pipe, reply, ngx_http_pdns_answered, ctx)
         != NGX_OK)
@@ -429,10 +437,15 @@ ngx_http_pdns_fail(ngx_http_pdns_ctx_t *ctx, ngx_int_t status)
         return;
     }
 
-    rc = (status == NGX_HTTP_SERVICE_UNAVAILABLE)
-         ? ngx_http_pdns_error(r, status, "store",
-                               "the store cannot be reached")
-         : status;
+    rc = status;
+
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+        rc = ctx->lost
+             ? ngx_http_pdns_error(r, status, "legacy",
+                               "the published database cannot be reached")
+             : ngx_http_pdns_error(r, status, "store",
+                                   "the store cannot be reached");
+    }
 
     ngx_http_finalize_request(r, rc);
 }
@@ -470,6 +483,8 @@ ngx_http_pdns_cleanup(void *data)
         ngx_destroy_pool(ctx->row_pool);
         ctx->row_pool = NULL;
     }
+
+    ngx_http_pdns_legacy_cleanup(ctx);
 
     if (ctx->walk_data != NULL && ctx->walk_data->pool != NULL) {
         ngx_destroy_pool(ctx->walk_data->pool);

@@ -654,6 +654,7 @@ ngx_http_pdns_migrate_stored(void *data)
 static void
 ngx_http_pdns_migrate_kept(void *data, redisReply *reply)
 {
+    ngx_str_t                 argv[2];
     ngx_http_pdns_migrate_t  *l;
 
     l = data;
@@ -662,7 +663,7 @@ ngx_http_pdns_migrate_kept(void *data, redisReply *reply)
         return;
     }
 
-    if (reply == NULL || reply->type != REDIS_REPLY_STATUS || ngx_exiting) {
+    if (reply == NULL || reply->type != REDIS_REPLY_STATUS) {
         ngx_http_pdns_migrate_again();
         return;
     }
@@ -670,6 +671,18 @@ ngx_http_pdns_migrate_kept(void *data, redisReply *reply)
     if (l->cursor_len == 1 && l->cursor[0] == '0') {
         ngx_log_error(NGX_LOG_NOTICE, ngx_http_pdns_worker.log, 0,
                       "passive dns: the published database is taken over");
+        return;
+    }
+
+    if (ngx_exiting) {
+
+        /* a worker of the new configuration goes on at once */
+
+        ngx_str_set(&argv[0], "DEL");
+        ngx_str_set(&argv[1], "H:migrate:lease");
+
+        (void) ngx_d4_redis_command(ngx_http_pdns_worker.store, 2, argv, NULL,
+                                    NULL);
         return;
     }
 

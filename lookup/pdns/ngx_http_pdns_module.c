@@ -125,6 +125,20 @@ static ngx_command_t  ngx_http_pdns_commands[] = {
       offsetof(ngx_http_pdns_main_conf_t, migrate),
       NULL },
 
+    { ngx_string("pdns_legacy"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pdns_main_conf_t, legacy),
+      NULL },
+
+    { ngx_string("pdns_legacy_limit"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pdns_main_conf_t, legacy_limit),
+      &ngx_http_pdns_limits },
+
     { ngx_string("pdns_retention"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_pdns_keep,
@@ -292,7 +306,8 @@ ngx_http_pdns_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_http_pdns_migrate_init(cycle) != NGX_OK
+    if (ngx_http_pdns_legacy_init(cycle) != NGX_OK
+        || ngx_http_pdns_migrate_init(cycle) != NGX_OK
         || ngx_http_pdns_sweep_init() != NGX_OK)
     {
         return NGX_ERROR;
@@ -319,6 +334,7 @@ ngx_http_pdns_exit_process(ngx_cycle_t *cycle)
     ngx_http_pdns_sweep_exit();
     ngx_http_pdns_migrate_done();
     ngx_http_pdns_stat_done();
+    ngx_http_pdns_legacy_done();
     ngx_http_pdns_store_done();
     ngx_d4_redis_close(w->lookup);
     w->lookup = NULL;
@@ -350,6 +366,8 @@ ngx_http_pdns_create_main_conf(ngx_conf_t *cf)
     pmcf->right = NGX_CONF_UNSET;
     pmcf->migrate = NGX_CONF_UNSET;
     pmcf->errors = NGX_CONF_UNSET;
+    pmcf->legacy = NGX_CONF_UNSET;
+    pmcf->legacy_limit = NGX_CONF_UNSET_UINT;
     pmcf->sweep = NGX_CONF_UNSET_MSEC;
     pmcf->memory = NGX_CONF_UNSET_SIZE;
     pmcf->flush = NGX_CONF_UNSET_MSEC;
@@ -366,6 +384,8 @@ ngx_http_pdns_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_value(pmcf->right, 1);
     ngx_conf_init_value(pmcf->migrate, 0);
     ngx_conf_init_value(pmcf->errors, 0);
+    ngx_conf_init_value(pmcf->legacy, 1);
+    ngx_conf_init_uint_value(pmcf->legacy_limit, 10000);
     ngx_conf_init_msec_value(pmcf->sweep, 3600000);
     ngx_conf_init_size_value(pmcf->memory, 32 * 1024 * 1024);
     ngx_conf_init_msec_value(pmcf->flush, 1000);

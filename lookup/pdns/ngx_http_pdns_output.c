@@ -673,6 +673,7 @@ static ngx_int_t
 ngx_http_pdns_output_header(ngx_http_pdns_ctx_t *ctx, ngx_uint_t complete)
 {
     ngx_int_t            rc;
+    ngx_str_t            value;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -687,6 +688,14 @@ ngx_http_pdns_output_header(ngx_http_pdns_ctx_t *ctx, ngx_uint_t complete)
         && ngx_http_pdns_header(r, "X-PDNS-Cursor", &ctx->scan) != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (ctx->partial) {
+        ngx_str_set(&value, "partial");
+
+        if (ngx_http_pdns_header(r, "X-PDNS-Legacy", &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     if (complete) {

@@ -23,6 +23,8 @@ ngx_http_pdns_pipe(void)
     d4_blocks_init(&pipe->blocks, &ngx_http_pdns_worker.pool);
     pdns_resp_init(&pipe->w, &pipe->blocks);
 
+    pipe->rd = ngx_http_pdns_worker.lookup;
+
     return pipe;
 }
 
@@ -41,7 +43,7 @@ ngx_http_pdns_pipe_send(ngx_http_pdns_pipe_t *pipe,
 {
     ngx_d4_redis_t  *rd;
 
-    rd = ngx_http_pdns_worker.lookup;
+    rd = pipe->rd;
 
     pipe->reply = reply;
     pipe->done = done;
@@ -68,6 +70,19 @@ ngx_http_pdns_pipe_cancel(ngx_http_pdns_pipe_t *pipe)
 }
 
 
+/*
+ * A key of the published database may be anything else that lies there, which
+ * is as good as none; the reply tells by its type.
+ */
+
+static ngx_uint_t
+ngx_http_pdns_pipe_other(ngx_http_pdns_pipe_t *pipe, redisReply *reply)
+{
+    return pipe->rd != ngx_http_pdns_worker.lookup
+           && ngx_strncmp(reply->str, "WRONGTYPE", 9) == 0;
+}
+
+
 static void
 ngx_http_pdns_pipe_handler(void *data, redisReply *reply)
 {
@@ -82,12 +97,15 @@ ngx_http_pdns_pipe_handler(void *data, redisReply *reply)
         pipe->got = pipe->replies;
 
     } else {
-        if (reply->type == REDIS_REPLY_ERROR) {
-
+        if (reply->type == REDIS_REPLY_ERROR
+            && !ngx_http_pdns_pipe_other(pipe, reply))
+        {
             if (!pipe->failed) {
                 ngx_log_error(NGX_LOG_ERR, ngx_http_pdns_worker.log, 0,
-                              "redis pdns: %*s", ngx_min(reply->len, 160),
-                              reply->str);
+                              "redis pdns%s: %*s",
+                              (pipe->rd == ngx_http_pdns_worker.lookup)
+                              ? "" : "_legacy",
+                              ngx_min(reply->len, 160), reply->str);
             }
 
             pipe->failed = 1;

@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_http_pdns.h"
+#include "ngx_http_pdns_legacy.h"
 
 
 #define NGX_HTTP_PDNS_WHOLE    3000    /* members of a name read at once */
@@ -26,7 +26,6 @@ static ngx_int_t ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx,
 static ngx_int_t ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx,
     ngx_http_pdns_leaf_t *leaf, ngx_http_pdns_row_t *row,
     ngx_http_pdns_item_t *item);
-static ngx_int_t ngx_http_pdns_expand(ngx_http_pdns_ctx_t *ctx);
 
 
 void
@@ -58,12 +57,34 @@ ngx_http_pdns_read(ngx_http_pdns_ctx_t *ctx)
     ngx_http_pdns_leaf_t  *leaf;
 
     if (ctx->large != NULL) {
-        ngx_http_pdns_read_large(ctx);
+
+        if (ngx_http_pdns_overlay(ctx)) {
+            ngx_http_pdns_overlay_read(ctx);
+
+        } else {
+            ngx_http_pdns_read_large(ctx);
+        }
+
         return;
     }
 
     leaf = ctx->leaves.elts;
     leaf += ctx->leaf;
+
+    if (ngx_http_pdns_published(ctx)) {
+
+        if (!leaf->probed) {
+            ngx_http_pdns_legacy_probe(ctx);
+            return;
+        }
+
+        ctx->overlay->leaf = NULL;
+
+        if (leaf->legacy) {
+            ngx_http_pdns_legacy_read(ctx);
+            return;
+        }
+    }
 
     if (leaf->resume && ctx->from->time != 0) {
         ctx->leaf++;
@@ -96,6 +117,17 @@ ngx_http_pdns_read_heads(ngx_http_pdns_ctx_t *ctx)
 
     if (n > 1) {
         n = ngx_min(n, ngx_http_pdns_width(ctx));
+    }
+
+    if (ngx_http_pdns_published(ctx)) {
+
+        /* those that the published database knows are read by themselves */
+
+        for (i = 1; i < n && leaf[i].probed && !leaf[i].legacy; i++) {
+            /* void */
+        }
+
+        n = i;
     }
 
     owner = (leaf->type == NGX_HTTP_PDNS_OWNER);
@@ -495,8 +527,8 @@ ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     int            n;
     char           text[PDNS_RDATA_SHORT + PDNS_NAME_TEXT];
     size_t         at;
-    time_t         ttl;
     u_char        *p, *nul;
+    time_t         ttl;
     pdns_rdata_t   rdata;
 
     ngx_memzero(row, sizeof(ngx_http_pdns_row_t));
@@ -545,12 +577,7 @@ ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     ttl = leaf->error ? ngx_http_pdns_worker.conf->errors
                       : ngx_http_pdns_retention(row->type);
 
-    if ((ttl != 0 && (time_t) row->last <= ngx_time() - ttl)
-        || !pdns_filter_type(&ctx->filter, row->type)
-        || row->last < ctx->filter.last_after
-        || (ctx->filter.last_before != 0
-            && row->last > ctx->filter.last_before))
-    {
+    if (!ngx_http_pdns_wanted(ctx, ttl, row->type, row->last)) {
         return NGX_DECLINED;
     }
 
@@ -611,12 +638,32 @@ ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
 }
 
 
+ngx_uint_t
+ngx_http_pdns_wanted(ngx_http_pdns_ctx_t *ctx, time_t ttl, uint16_t type,
+    uint64_t last)
+{
+    return (ttl == 0 || (time_t) last > ngx_time() - ttl)
+           && pdns_filter_type(&ctx->filter, type)
+           && last >= ctx->filter.last_after
+           && (ctx->filter.last_before == 0
+               || last <= ctx->filter.last_before);
+}
+
+
+void
+ngx_http_pdns_rows_order(ngx_http_pdns_ctx_t *ctx)
+{
+    qsort(ctx->rows.elts, ctx->rows.nelts, sizeof(ngx_http_pdns_row_t),
+          ngx_http_pdns_by_time);
+}
+
+
 /*
  * As the published server answers: all records of the names that were found,
  * in place of those that were found.
  */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_pdns_expand(ngx_http_pdns_ctx_t *ctx)
 {
     ngx_uint_t             i, n;

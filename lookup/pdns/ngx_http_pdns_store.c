@@ -58,7 +58,6 @@ typedef struct {
 
 static void ngx_http_pdns_store_state(ngx_d4_redis_t *rd, ngx_uint_t up);
 static void ngx_http_pdns_store_take(void *ctx, pdns_record_t *r);
-static pdns_result_t ngx_http_pdns_store_wanted(pdns_record_t *r);
 static void ngx_http_pdns_store_turn(void);
 static void ngx_http_pdns_store_send(void);
 static ngx_int_t ngx_http_pdns_store_slice(void);
@@ -287,7 +286,7 @@ ngx_http_pdns_store_take(void *ctx, pdns_record_t *r)
 }
 
 
-static pdns_result_t
+pdns_result_t
 ngx_http_pdns_store_wanted(pdns_record_t *r)
 {
     char                        rcode[PDNS_RCODE];
