@@ -28,6 +28,7 @@
  * ngx_http_pdns_sweep.c    the end of old records, with ngx_http_pdns_remove.c
  * ngx_http_pdns_legacy.c   what the published analyzer's database has of a key
  * ngx_http_pdns_overlay.c  put together with what the store has of it
+ * ngx_http_pdns_range.c    the addresses of a network that either of them has
  * ngx_http_pdns_migrate.c  the published analyzer's database, taken over
  * ngx_http_pdns_errors.c   the end of error answers
  * ngx_http_pdns_bulk.c     a lookup for each of many values
@@ -173,6 +174,7 @@ typedef struct {
     unsigned                   error:1;   /* OWNER: error answers, X: */
     unsigned                   probed:1;  /* pdns_legacy was asked */
     unsigned                   legacy:1;  /* and knows it */
+    unsigned                   stored:1;  /* of a range: the store does */
 } ngx_http_pdns_leaf_t;
 
 
@@ -315,6 +317,8 @@ struct ngx_http_pdns_ctx_s {
     ngx_http_pdns_overlay_t   *overlay;   /* of pdns_legacy, or NULL */
     unsigned                   partial:1; /* it has more than may be read */
     unsigned                   lost:1;    /* it cannot be reached */
+    unsigned                   range:1;   /* a network asked one by one */
+    ngx_uint_t                 range_next;
 
     ngx_array_t               *values;    /* of bulk: of ngx_str_t */
     ngx_uint_t                 nvalue;
@@ -433,6 +437,7 @@ ngx_int_t ngx_http_pdns_expand(ngx_http_pdns_ctx_t *ctx);
 ngx_int_t ngx_http_pdns_legacy_init(ngx_cycle_t *cycle);
 void ngx_http_pdns_legacy_done(void);
 ngx_http_pdns_pipe_t *ngx_http_pdns_legacy_pipe(void);
+ngx_int_t ngx_http_pdns_overlay_create(ngx_http_pdns_ctx_t *ctx);
 void ngx_http_pdns_legacy_probe(ngx_http_pdns_ctx_t *ctx);
 void ngx_http_pdns_legacy_read(ngx_http_pdns_ctx_t *ctx);
 void ngx_http_pdns_legacy_cleanup(ngx_http_pdns_ctx_t *ctx);
@@ -440,6 +445,14 @@ void ngx_http_pdns_legacy_cleanup(ngx_http_pdns_ctx_t *ctx);
 /* The row's numbers, as the store has them, with what was before. */
 void ngx_http_pdns_overlay_add(ngx_http_pdns_row_t *row, int64_t count,
     int64_t before);
+
+/*
+ * A network of which each address is asked for (ngx_http_pdns_range.c): sets
+ * ctx->range when the value is one, before it is walked through; its next
+ * addresses, as ngx_http_pdns_walk().
+ */
+void ngx_http_pdns_range_start(ngx_http_pdns_ctx_t *ctx);
+ngx_int_t ngx_http_pdns_range_list(ngx_http_pdns_ctx_t *ctx);
 
 /* 1 when the key in ctx->large is one that is read so. */
 ngx_uint_t ngx_http_pdns_overlay(ngx_http_pdns_ctx_t *ctx);

@@ -236,20 +236,18 @@ ngx_http_pdns_legacy_probe(ngx_http_pdns_ctx_t *ctx)
     ngx_http_pdns_pipe_t     *pipe;
     ngx_http_pdns_overlay_t  *o;
 
-    if (ctx->overlay == NULL) {
-        ctx->overlay = ngx_pcalloc(ctx->request->pool,
-                                   sizeof(ngx_http_pdns_overlay_t));
+    if (ngx_http_pdns_overlay_create(ctx) != NGX_OK) {
+        ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
     }
 
     pipe = ngx_http_pdns_legacy_pipe();
     o = ctx->overlay;
 
-    if (o != NULL) {
-        o->probes = ngx_array_create(ctx->row_pool, NGX_HTTP_PDNS_LEAVES,
-                                     sizeof(ngx_http_pdns_leaf_t *));
-    }
+    o->probes = ngx_array_create(ctx->row_pool, NGX_HTTP_PDNS_LEAVES,
+                                 sizeof(ngx_http_pdns_leaf_t *));
 
-    if (o == NULL || o->probes == NULL || pipe == NULL) {
+    if (o->probes == NULL || pipe == NULL) {
         ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }

@@ -145,6 +145,8 @@ ngx_http_pdns_begin(ngx_http_pdns_ctx_t *ctx)
         return;
     }
 
+    ngx_http_pdns_range_start(ctx);
+
     if (ctx->values == NULL && ngx_http_pdns_walk_start(ctx) != NGX_OK) {
         ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
@@ -247,7 +249,8 @@ ngx_http_pdns_next(ngx_http_pdns_ctx_t *ctx)
 
         ctx->leaf = 0;
 
-        rc = ngx_http_pdns_walk(ctx);
+        rc = ctx->range ? ngx_http_pdns_range_list(ctx)
+                        : ngx_http_pdns_walk(ctx);
 
         if (rc != NGX_DONE) {
             return;
@@ -373,6 +376,8 @@ ngx_http_pdns_next_value(ngx_http_pdns_ctx_t *ctx)
 
         ctx->nvalue++;
         ctx->listed = 0;
+
+        ngx_http_pdns_range_start(ctx);
 
         return ngx_http_pdns_walk_start(ctx);
     }

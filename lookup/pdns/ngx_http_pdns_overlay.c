@@ -143,6 +143,18 @@ ngx_http_pdns_overlay_order(ngx_http_pdns_overlay_t *o)
 }
 
 
+ngx_int_t
+ngx_http_pdns_overlay_create(ngx_http_pdns_ctx_t *ctx)
+{
+    if (ctx->overlay == NULL) {
+        ctx->overlay = ngx_pcalloc(ctx->request->pool,
+                                   sizeof(ngx_http_pdns_overlay_t));
+    }
+
+    return (ctx->overlay != NULL) ? NGX_OK : NGX_ERROR;
+}
+
+
 ngx_uint_t
 ngx_http_pdns_overlay(ngx_http_pdns_ctx_t *ctx)
 {
