@@ -26,6 +26,10 @@ static ngx_int_t ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx,
 static ngx_int_t ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx,
     ngx_http_pdns_leaf_t *leaf, ngx_http_pdns_row_t *row,
     ngx_http_pdns_item_t *item);
+static ngx_int_t ngx_http_pdns_row_member(ngx_http_pdns_row_t *row,
+    ngx_http_pdns_leaf_t *leaf);
+static ngx_int_t ngx_http_pdns_row_data(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_leaf_t *leaf, ngx_http_pdns_row_t *row);
 
 
 void
@@ -376,13 +380,40 @@ ngx_http_pdns_by_time(const void *one, const void *two)
 }
 
 
+/* Members of one record stand together; 1: the name has an E: key. */
+
+static ngx_uint_t
+ngx_http_pdns_group(ngx_array_t *items)
+{
+    ngx_uint_t             i, n, extra;
+    ngx_http_pdns_item_t  *item;
+
+    item = items->elts;
+    extra = 0;
+
+    for (i = 0, n = 0; i < items->nelts; i++) {
+        if (item[i].member.len < 2) {
+            extra |= (item[i].member.len == 1 && *item[i].member.data == 'e');
+            continue;
+        }
+
+        item[n++] = item[i];
+    }
+
+    items->nelts = n;
+
+    qsort(item, n, sizeof(ngx_http_pdns_item_t), ngx_http_pdns_by_record);
+
+    return extra;
+}
+
+
 /* A name whose members are all there. */
 
 static ngx_int_t
 ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     ngx_array_t *items)
 {
-    size_t                 n;
     u_char                *text;
     int64_t                first, count, before;
     ngx_str_t              name;
@@ -403,25 +434,14 @@ ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     name.data = text;
 
     item = items->elts;
-    extra = 0;
-
-    for (i = 0, n = 0; i < items->nelts; i++) {
-        if (item[i].member.len < 2) {
-            extra |= (item[i].member.len == 1 && *item[i].member.data == 'e');
-            continue;
-        }
-
-        item[n++] = item[i];
-    }
-
-    qsort(item, n, sizeof(ngx_http_pdns_item_t), ngx_http_pdns_by_record);
+    extra = ngx_http_pdns_group(items);
 
     from = ctx->rows.nelts;
     first = 0;
     count = 0;
     before = 0;
 
-    for (i = 0; i < n; i++) {
+    for (i = 0; i < items->nelts; i++) {
 
         if (i == 0 || item[i].member.len != item[i - 1].member.len
             || ngx_memcmp(item[i].member.data + 1,
@@ -524,12 +544,9 @@ static ngx_int_t
 ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     ngx_http_pdns_row_t *row, ngx_http_pdns_item_t *item)
 {
-    int            n;
-    char           text[PDNS_RDATA_SHORT + PDNS_NAME_TEXT];
-    size_t         at;
-    u_char        *p, *nul;
-    time_t         ttl;
-    pdns_rdata_t   rdata;
+    int     n;
+    char    text[PDNS_RDATA_SHORT + PDNS_NAME_TEXT];
+    time_t  ttl;
 
     ngx_memzero(row, sizeof(ngx_http_pdns_row_t));
 
@@ -543,35 +560,8 @@ ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     row->raw = item->member;
     row->last = item->score;
 
-    p = item->member.data;
-
-    if (leaf->type == NGX_HTTP_PDNS_OWNER) {
-
-        if (*p != 'l'
-            || pdns_member_type(&row->type, &at, p + 1, item->member.len - 1)
-               != 0)
-        {
-            return NGX_DECLINED;
-        }
-
-        row->member.data = p + 1;
-        row->member.len = item->member.len - 1;
-
-    } else {
-        if (pdns_member_type(&row->type, &at, p, item->member.len) != 0) {
-            return NGX_DECLINED;
-        }
-
-        row->name.data = p + at;
-        row->name.len = item->member.len - at;
-
-        nul = memchr(row->name.data, '\0', row->name.len);
-
-        if (nul != NULL) {
-            row->member.data = nul + 1;
-            row->member.len = row->name.data + row->name.len - (nul + 1);
-            row->name.len = nul - row->name.data;
-        }
+    if (ngx_http_pdns_row_member(row, leaf) != NGX_OK) {
+        return NGX_DECLINED;
     }
 
     ttl = leaf->error ? ngx_http_pdns_worker.conf->errors
@@ -582,43 +572,7 @@ ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     }
 
     if (row->member.len == 0) {
-
-        /* the data is what the key is about */
-
-        ngx_memzero(&rdata, sizeof(pdns_rdata_t));
-        rdata.type = row->type;
-
-        switch (leaf->type) {
-
-        case NGX_HTTP_PDNS_ADDR:
-            rdata.alen = leaf->alen;
-            ngx_memcpy(rdata.addr, leaf->addr, leaf->alen);
-            rdata.len = pdns_addr_text(text, leaf->addr, leaf->alen);
-            rdata.text = text;
-            break;
-
-        case NGX_HTTP_PDNS_TARGET:
-            rdata.len = pdns_name_text(text, &leaf->name);
-            rdata.text = text;
-            break;
-
-        default: /* NGX_HTTP_PDNS_DATA */
-            rdata.len = leaf->rdata.len;
-            rdata.text = (char *) leaf->rdata.data;
-        }
-
-        row->member.data = ngx_pnalloc(ctx->row_pool, PDNS_MEMBER);
-        row->rdata.data = ngx_pnalloc(ctx->row_pool, rdata.len);
-
-        if (row->member.data == NULL || row->rdata.data == NULL) {
-            return NGX_ERROR;
-        }
-
-        row->member.len = pdns_member(row->member.data, &rdata);
-        row->rdata.len = rdata.len;
-        ngx_memcpy(row->rdata.data, rdata.text, rdata.len);
-
-        return NGX_OK;
+        return ngx_http_pdns_row_data(ctx, leaf, row);
     }
 
     n = pdns_member_text(text, sizeof(text), row->member.data,
@@ -633,6 +587,95 @@ ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
 
         ngx_memcpy(row->rdata.data, text, n);
     }
+
+    return NGX_OK;
+}
+
+
+/* The parts of the member: of a name type and data; else type and a name. */
+
+static ngx_int_t
+ngx_http_pdns_row_member(ngx_http_pdns_row_t *row, ngx_http_pdns_leaf_t *leaf)
+{
+    size_t   at;
+    u_char  *p, *nul;
+
+    p = row->raw.data;
+
+    if (leaf->type == NGX_HTTP_PDNS_OWNER) {
+
+        if (*p != 'l'
+            || pdns_member_type(&row->type, &at, p + 1, row->raw.len - 1) != 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        row->member.data = p + 1;
+        row->member.len = row->raw.len - 1;
+
+        return NGX_OK;
+    }
+
+    if (pdns_member_type(&row->type, &at, p, row->raw.len) != 0) {
+        return NGX_DECLINED;
+    }
+
+    row->name.data = p + at;
+    row->name.len = row->raw.len - at;
+
+    nul = memchr(row->name.data, '\0', row->name.len);
+
+    if (nul != NULL) {
+        row->member.data = nul + 1;
+        row->member.len = row->name.data + row->name.len - (nul + 1);
+        row->name.len = nul - row->name.data;
+    }
+
+    return NGX_OK;
+}
+
+
+/* The data is what the key is about. */
+
+static ngx_int_t
+ngx_http_pdns_row_data(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
+    ngx_http_pdns_row_t *row)
+{
+    char          text[PDNS_NAME_TEXT];
+    pdns_rdata_t  rdata;
+
+    ngx_memzero(&rdata, sizeof(pdns_rdata_t));
+    rdata.type = row->type;
+
+    switch (leaf->type) {
+
+    case NGX_HTTP_PDNS_ADDR:
+        rdata.alen = leaf->alen;
+        ngx_memcpy(rdata.addr, leaf->addr, leaf->alen);
+        rdata.len = pdns_addr_text(text, leaf->addr, leaf->alen);
+        rdata.text = text;
+        break;
+
+    case NGX_HTTP_PDNS_TARGET:
+        rdata.len = pdns_name_text(text, &leaf->name);
+        rdata.text = text;
+        break;
+
+    default: /* NGX_HTTP_PDNS_DATA */
+        rdata.len = leaf->rdata.len;
+        rdata.text = (char *) leaf->rdata.data;
+    }
+
+    row->member.data = ngx_pnalloc(ctx->row_pool, PDNS_MEMBER);
+    row->rdata.data = ngx_pnalloc(ctx->row_pool, rdata.len);
+
+    if (row->member.data == NULL || row->rdata.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    row->member.len = pdns_member(row->member.data, &rdata);
+    row->rdata.len = rdata.len;
+    ngx_memcpy(row->rdata.data, rdata.text, rdata.len);
 
     return NGX_OK;
 }
