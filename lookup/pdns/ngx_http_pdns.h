@@ -18,6 +18,7 @@
  * ngx_http_pdns_large.c    those of large keys, in pieces
  * ngx_http_pdns_detail.c   what is not known of them yet
  * ngx_http_pdns_output.c   the answer, at the client's pace
+ * ngx_http_pdns_page.c     its header, and where the next page begins
  * ngx_http_pdns_reply.c    short answers: errors
  * ngx_http_pdns_info.c     figures, ngx_http_pdns_metrics.c for Prometheus
  * ngx_http_pdns_pipe.c     pipelines of commands to the store
@@ -466,6 +467,15 @@ void ngx_http_pdns_leaf_key(pdns_key_t *key, ngx_http_pdns_leaf_t *leaf);
 
 /* Puts the next rows into the answer: NGX_OK, NGX_DONE: it is complete. */
 ngx_int_t ngx_http_pdns_output_rows(ngx_http_pdns_ctx_t *ctx);
+
+/*
+ * Its header (ngx_http_pdns_page.c), of an answer that is there as a whole or
+ * not; and before that the cursor's number, NGX_AGAIN: when it is kept,
+ * ngx_http_pdns_output_end() is called again.
+ */
+ngx_int_t ngx_http_pdns_page_header(ngx_http_pdns_ctx_t *ctx,
+    ngx_uint_t complete);
+ngx_int_t ngx_http_pdns_page_keep(ngx_http_pdns_ctx_t *ctx);
 
 /* Sends what is due.  NGX_AGAIN: the client is slow. */
 ngx_int_t ngx_http_pdns_output_flush(ngx_http_pdns_ctx_t *ctx);

@@ -15,7 +15,6 @@
 
 
 #define NGX_HTTP_PDNS_BUF     16384
-#define NGX_HTTP_PDNS_KEEP    900      /* s that a cursor is kept */
 
 
 static ngx_int_t ngx_http_pdns_output_row(ngx_http_pdns_ctx_t *ctx,
@@ -28,13 +27,8 @@ static ngx_buf_t *ngx_http_pdns_output_room(ngx_http_pdns_ctx_t *ctx,
     size_t len);
 static ngx_int_t ngx_http_pdns_output_string(ngx_http_pdns_ctx_t *ctx,
     const char *text);
+static ngx_int_t ngx_http_pdns_output_close(ngx_http_pdns_ctx_t *ctx);
 static ngx_int_t ngx_http_pdns_output_summary(ngx_http_pdns_ctx_t *ctx);
-static ngx_int_t ngx_http_pdns_output_keep(ngx_http_pdns_ctx_t *ctx);
-static void ngx_http_pdns_output_kept(void *data, ngx_uint_t i,
-    redisReply *reply);
-static ngx_int_t ngx_http_pdns_output_header(ngx_http_pdns_ctx_t *ctx,
-    ngx_uint_t complete);
-static ngx_int_t ngx_http_pdns_output_cursor(ngx_http_pdns_ctx_t *ctx);
 static ngx_int_t ngx_http_pdns_output_send(ngx_http_pdns_ctx_t *ctx);
 static void ngx_http_pdns_output_writer(ngx_http_request_t *r);
 
@@ -321,7 +315,7 @@ ngx_http_pdns_output_flush(ngx_http_pdns_ctx_t *ctx)
             return NGX_OK;
         }
 
-        rc = ngx_http_pdns_output_header(ctx, 0);
+        rc = ngx_http_pdns_page_header(ctx, 0);
 
         if (rc != NGX_OK) {
             return NGX_ERROR;
@@ -450,7 +444,6 @@ void
 ngx_http_pdns_output_end(ngx_http_pdns_ctx_t *ctx)
 {
     ngx_int_t            rc;
-    ngx_buf_t           *b;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -467,7 +460,7 @@ ngx_http_pdns_output_end(ngx_http_pdns_ctx_t *ctx)
     if (!ctx->sent) {
 
         if (ctx->more && ctx->number.len == 0) {
-            rc = ngx_http_pdns_output_keep(ctx);
+            rc = ngx_http_pdns_page_keep(ctx);
 
             if (rc == NGX_AGAIN) {
                 return;
@@ -501,13 +494,38 @@ ngx_http_pdns_output_end(ngx_http_pdns_ctx_t *ctx)
     }
 
     if (!ctx->sent) {
-        rc = ngx_http_pdns_output_header(ctx, 1);
+        rc = ngx_http_pdns_page_header(ctx, 1);
 
         if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
             ngx_http_finalize_request(r, rc);
             return;
         }
     }
+
+    if (ngx_http_pdns_output_close(ctx) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+        return;
+    }
+
+    ctx->waiting = 0;
+
+    if (r->connection->write->timer_set && !r->connection->write->delayed) {
+        ngx_del_timer(r->connection->write);
+    }
+
+    ngx_http_finalize_request(r, ngx_http_output_filter(r, ctx->out));
+}
+
+
+/* What is ready is the last of it, even if that is nothing. */
+
+static ngx_int_t
+ngx_http_pdns_output_close(ngx_http_pdns_ctx_t *ctx)
+{
+    ngx_buf_t           *b;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
 
     if (ctx->buf == NULL) {
         b = ngx_calloc_buf(r->pool);
@@ -517,8 +535,7 @@ ngx_http_pdns_output_end(ngx_http_pdns_ctx_t *ctx)
         }
 
         if (b == NULL || ctx->out == NULL) {
-            ngx_http_finalize_request(r, NGX_ERROR);
-            return;
+            return NGX_ERROR;
         }
 
         b->sync = 1;
@@ -531,13 +548,7 @@ ngx_http_pdns_output_end(ngx_http_pdns_ctx_t *ctx)
     ctx->buf->last_in_chain = 1;
     ctx->buf->flush = 1;
 
-    ctx->waiting = 0;
-
-    if (r->connection->write->timer_set && !r->connection->write->delayed) {
-        ngx_del_timer(r->connection->write);
-    }
-
-    ngx_http_finalize_request(r, ngx_http_output_filter(r, ctx->out));
+    return NGX_OK;
 }
 
 
@@ -569,207 +580,6 @@ ngx_http_pdns_output_summary(ngx_http_pdns_ctx_t *ctx)
     *p = '\0';
 
     return ngx_http_pdns_output_string(ctx, (char *) text);
-}
-
-
-/*
- * The number of the cursor: of itself between two seconds of a single key,
- * else that of a text which the store keeps for a while.
- */
-
-static ngx_int_t
-ngx_http_pdns_output_keep(ngx_http_pdns_ctx_t *ctx)
-{
-    size_t                 len;
-    u_char                 key[NGX_INT64_LEN + 1];
-    uint64_t               number;
-    ngx_http_pdns_pipe_t  *pipe;
-    uint8_t                bin[PDNS_CURSOR_BIN];
-
-    if (ctx->last == NULL || ctx->form == NGX_HTTP_PDNS_SAF
-        || ctx->form == NGX_HTTP_PDNS_DNSDB_1)
-    {
-        return NGX_OK;
-    }
-
-    ctx->number.data = ngx_pnalloc(ctx->request->pool, NGX_INT64_LEN);
-    if (ctx->number.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (ctx->last->leaf_len == 0 && !ctx->within) {
-        ctx->number.len = ngx_sprintf(ctx->number.data, "%uL",
-                                      pdns_cursor_number(ctx->last->time))
-                          - ctx->number.data;
-        return NGX_OK;
-    }
-
-    if (!ctx->paged) {
-        return NGX_OK;
-    }
-
-    number = PDNS_CURSOR_KEPT
-             | ((uint64_t) (uint32_t) ngx_random() << 31
-                ^ (uint64_t) (uint32_t) ngx_random())
-               % PDNS_CURSOR_KEPT;
-
-    ctx->number.len = ngx_sprintf(ctx->number.data, "%uL", number)
-                      - ctx->number.data;
-
-    key[0] = 'C';
-    ngx_memcpy(key + 1, ctx->number.data, ctx->number.len);
-
-    len = pdns_cursor_pack(bin, ctx->last);
-
-    pipe = ngx_http_pdns_pipe();
-    if (pipe == NULL) {
-        return NGX_ERROR;
-    }
-
-    pdns_resp_command(&pipe->w, 5, "SET");
-    pdns_resp_word(&pipe->w, key, ctx->number.len + 1);
-    pdns_resp_word(&pipe->w, bin, len);
-    pdns_resp_text(&pipe->w, "EX");
-    pdns_resp_number(&pipe->w, NGX_HTTP_PDNS_KEEP);
-
-    ngx_http_pdns_ask(ctx, pipe, ngx_http_pdns_output_kept,
-                      ngx_http_pdns_output_end);
-
-    return NGX_AGAIN;
-}
-
-
-static void
-ngx_http_pdns_output_kept(void *data, ngx_uint_t i, redisReply *reply)
-{
-    /* void */
-}
-
-
-static ngx_int_t
-ngx_http_pdns_header(ngx_http_request_t *r, const char *key, ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->hash = 1;
-    h->key.data = (u_char *) key;
-    h->key.len = ngx_strlen(key);
-    h->value = *value;
-
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_pdns_output_header(ngx_http_pdns_ctx_t *ctx, ngx_uint_t complete)
-{
-    ngx_int_t            rc;
-    ngx_str_t            value;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    ctx->sent = 1;
-
-    r->headers_out.status = NGX_HTTP_OK;
-    ngx_str_set(&r->headers_out.content_type, "application/x-ndjson");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-
-    if (ctx->scan.len != 0
-        && ngx_http_pdns_header(r, "X-PDNS-Cursor", &ctx->scan) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ctx->partial) {
-        ngx_str_set(&value, "partial");
-
-        if (ngx_http_pdns_header(r, "X-PDNS-Legacy", &value) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    if (complete) {
-        r->headers_out.content_length_n = ctx->size;
-
-        if (ctx->more && ngx_http_pdns_output_cursor(ctx) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK) {
-        return rc;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_pdns_output_cursor(ngx_http_pdns_ctx_t *ctx)
-{
-    size_t               len;
-    u_char              *p;
-    ngx_str_t            value;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    if (ctx->last == NULL || ctx->form == NGX_HTTP_PDNS_SAF
-        || ctx->form == NGX_HTTP_PDNS_DNSDB_1 || ctx->summarize)
-    {
-        return NGX_OK;
-    }
-
-    value.data = ngx_pnalloc(r->pool, PDNS_CURSOR_TEXT);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.len = pdns_cursor_text((char *) value.data, ctx->last);
-
-    if (ngx_http_pdns_header(r, "X-PDNS-Cursor", &value) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (ctx->number.len != 0
-        && ngx_http_pdns_header(r, "X-Dribble-Cursor", &ctx->number)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (!ctx->capped) {
-        return NGX_OK;
-    }
-
-    /* nobody asked for less than all */
-
-    len = 6 * ctx->text.len + 128;
-
-    p = ngx_pnalloc(r->pool, len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.data = p;
-    p = ngx_sprintf(p, "{\"error\":\"maxset\",\"record\":\"");
-    p += pdns_json_escape((char *) p, (char *) ctx->text.data, ctx->text.len);
-    p = ngx_sprintf(p, "\",\"value\":%uL}", ctx->page);
-    value.len = p - value.data;
-
-    return ngx_http_pdns_header(r, "X-Dribble-Errors", &value);
 }
 
 
