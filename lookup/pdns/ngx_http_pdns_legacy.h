@@ -62,7 +62,7 @@ struct ngx_http_pdns_overlay_s {
     ngx_array_t                records;  /* by their raw member */
     ngx_http_pdns_before_t   **order;    /* and by their place */
     pdns_cursor_t              start;    /* the records behind it are next */
-    ngx_array_t               *between;  /* of them: ngx_http_pdns_before_t * */
+    ngx_array_t               *between;  /* of pointers to them */
     unsigned                   over:1;   /* more than may be read */
 };
 
