@@ -17,6 +17,8 @@
 #define NGX_STREAM_D4_BUFFER   65536
 #define NGX_STREAM_D4_READS    16      /* before others have their turn */
 #define NGX_STREAM_D4_BRIEF    500     /* ms at most to drain who has to go */
+#define NGX_STREAM_D4_LATE     200     /* ms: this process did not run */
+#define NGX_STREAM_D4_LATE_MAX 15      /* times that this counts */
 
 #define ngx_stream_d4_brief(reason)                                           \
     ((reason) == D4_END_KICKED || (reason) == D4_END_REPLACED)
@@ -26,6 +28,7 @@ static void ngx_stream_d4_answered(void *data, d4_end_t end);
 static void ngx_stream_d4_read_handler(ngx_event_t *rev);
 static void ngx_stream_d4_no_handler(ngx_event_t *ev);
 static void ngx_stream_d4_deadline(ngx_event_t *ev);
+static ngx_uint_t ngx_stream_d4_late(ngx_stream_d4_ctx_t *ctx);
 static void ngx_stream_d4_timed_out(ngx_stream_d4_ctx_t *ctx);
 static void ngx_stream_d4_read(ngx_stream_d4_ctx_t *ctx);
 static ngx_uint_t ngx_stream_d4_broken(ngx_connection_t *c);
@@ -217,11 +220,11 @@ ngx_stream_d4_deadline(ngx_event_t *ev)
     ctx = ngx_stream_get_module_ctx((ngx_stream_session_t *) c->data,
                                     ngx_stream_d4_module);
 
-    if (ctx->draining && !ctx->eof
-        && ctx->d4 && ngx_d4_session_held_up(ctx->d4))
+    if (ctx->draining && !ctx->eof && ctx->d4
+        && (ngx_d4_session_held_up(ctx->d4) || ngx_stream_d4_late(ctx)))
     {
 
-        /* what waits in the socket waits for Redis, not for the sensor */
+        /* what waits in the socket waits for Redis or us, not for the sensor */
 
         ngx_stream_d4_drain_timer(ctx);
         return;
@@ -235,6 +238,26 @@ ngx_stream_d4_deadline(ngx_event_t *ev)
     reason = ctx->waiting ? D4_END_REDIS : D4_END_HANDSHAKE_TIMEOUT;
 
     ngx_stream_d4_end(ctx, reason);
+}
+
+
+/*
+ * The deadline was seen so late that this process must have been stopped, or
+ * have had no processor: it had no time to read.
+ */
+
+static ngx_uint_t
+ngx_stream_d4_late(ngx_stream_d4_ctx_t *ctx)
+{
+    if (ngx_current_msec - ctx->deadline.timer.key < NGX_STREAM_D4_LATE
+        || ctx->late == NGX_STREAM_D4_LATE_MAX)
+    {
+        return 0;
+    }
+
+    ctx->late++;
+
+    return 1;
 }
 
 

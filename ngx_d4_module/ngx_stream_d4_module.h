@@ -54,6 +54,7 @@ typedef struct {
     unsigned                 waiting:1;    /* for the policy */
     unsigned                 live:1;
     unsigned                 draining:1;
+    unsigned                 late:4;       /* times that we did not run */
     unsigned                 eof:1;        /* all was read, not all stored */
     unsigned                 done:1;
 } ngx_stream_d4_ctx_t;
