@@ -90,7 +90,7 @@ for my $run (@runs) {
 
     $t->redis_resume;
     ok(poll_until(10, sub {
-        my $s = $t->sensor(uuid => $uuid, key => 'k');
+        my $s = $t->sensor(uuid => $uuid, key => 'k') or return;
         $s->send('y');
         poll_until(30, sub { $s->ended || $t->messages($uuid) })
             && $t->messages($uuid);

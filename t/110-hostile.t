@@ -10,7 +10,7 @@ use D4::Test;
 use Test::More;
 
 my $plain = free_port();
-my $t = D4::Test->new(workers => 2, server => 'd4_handshake_timeout 3s;',
+my $t = D4::Test->new(workers => 2, server => 'd4_handshake_timeout 6s;',
                       stream => <<EOF_CONF)->start;
     server {
         listen 127.0.0.1:$plain;
@@ -70,7 +70,9 @@ for my $port ($t->{port}, $plain) {
                    noise(62), noise(63), noise(100_000), "\0" x 62,
                    "\0" x 200_000, "\xff" x 62, "\xff" x 100_000)
     {
-        my $s = D4::Sensor->connect(port => $port, tls => $port != $plain);
+        my $s = poll_until(30, sub {
+            D4::Sensor->connect(port => $port, tls => $port != $plain);
+        });
 
         $s->write($bytes, 2);
         push @s, $s;
@@ -86,10 +88,13 @@ serves('noise instead of frames');
 # broken off at every place of a frame, in every way
 
 {
-    my @s = map { $t->sensor } 1 .. 120;
+    my @s;
     my $i = 0;
 
-    for my $s (@s) {
+    for (1 .. 120) {
+        my $s = poll_until(30, sub { $t->sensor });
+        push @s, $s;
+
         my $frame = $s->frame_of('x' x 200);
 
         $s->send('whole') if $i % 2;
