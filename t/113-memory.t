@@ -68,9 +68,8 @@ $s->finish;
 # arrived counts, not what is claimed
 
 {
-    my @s = map { $t->sensor } 1 .. 60;
+    my @s = map { my $s = $t->sensor; $s->send('first'); $s } 1 .. 60;
 
-    $_->send('first') for @s;
     $t->wait_stored($_->{uuid}, 1) for @s;
     $before = D4::Proc::rss($worker);
 
@@ -98,9 +97,8 @@ $s->finish;
 # the same many whole ones at a time: none is cut, none is lost
 
 {
-    my @s = map { $t->sensor } 1 .. 60;
+    my @s = map { my $s = $t->sensor; $s->send('first'); $s } 1 .. 60;
 
-    $_->send('first') for @s;
     $t->wait_stored($_->{uuid}, 1) for @s;
     $_->{todo} = $_->frame_of($_->{uuid} x 30_000) for @s;
     $_->{stream} = 'stream:8:' . ($t->sids($_->{uuid}))[0] for @s;
