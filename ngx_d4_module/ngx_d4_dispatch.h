@@ -157,7 +157,7 @@ struct ngx_d4_dispatch_s {
     ngx_d4_position_t        read;     /* the last entry that was read */
     ngx_msec_t               read_at;  /* not before */
     size_t                   largest;  /* entry, so far */
-    size_t                   parked;   /* 0: it is not; bytes of its record */
+    size_t                   parked;   /* 0: no; bytes of its record */
     time_t                   adopted;  /* 0: a session of this worker */
     ngx_pid_t                former_pid;   /* 0: of another host */
 
@@ -311,7 +311,7 @@ void ngx_d4_dispatch_own(ngx_d4_dispatch_t *d);
 
 void ngx_d4_dispatch_read(ngx_d4_dispatch_t *d);
 
-/* Tells the published server that its session is rejected, until it is over. */
+/* Tells the published server that its session is rejected, until it ends. */
 void ngx_d4_dispatch_tell(ngx_d4_dispatch_t *d);
 
 /*

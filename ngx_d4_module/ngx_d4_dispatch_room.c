@@ -176,7 +176,7 @@ ngx_d4_dispatch_fits(ngx_d4_dispatch_t *d)
            && ngx_d4_worker.nreading < NGX_D4_ADOPTED
            && ngx_d4_worker.pool.held + d->parked
               + (ngx_d4_worker.nreading + 1) * NGX_D4_READ_BYTES
-              <= ngx_d4_worker.conf->worker_memory / 2;
+              <= ngx_d4_worker.conf->worker_memory / 8 * 3;
 }
 
 
@@ -276,15 +276,15 @@ ngx_d4_dispatch_room_tick(void)
         ngx_d4_dispatch_favour();
     }
 
-    /* newcomers are refused at three quarters: the longest give way first */
+    /* newcomers are refused from half on: the longest give way first */
 
-    limit = w->conf->worker_memory / 4 * 3;
+    limit = w->conf->worker_memory / 2;
 
     if (w->pool.held < limit) {
         return;
     }
 
-    limit = w->conf->worker_memory / 8 * 5;
+    limit = w->conf->worker_memory / 8 * 3;
 
     for (least = w->conf->worker_memory / 8; least; least /= 8) {
 

@@ -1,5 +1,5 @@
-# A worker that exits while Redis does not answer: what waits for an answer asks
-# for nothing any more.
+# A worker that exits while Redis does not answer: what waits for an answer
+# asks for nothing any more.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# What a dead worker's file has beyond its cursor: the next owner finds it in the
-# stream, or it is kept beside the file.
+# What a dead worker's file has beyond its cursor: the next owner finds it in
+# the stream, or it is kept beside the file.
 
 use strict;
 use warnings;
