@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_d4_sensor.h"
+#include "ngx_http_d4_match.h"
 
 
 static void ngx_http_d4_approve(ngx_http_d4_api_t *a);
@@ -19,6 +19,8 @@ static void ngx_http_d4_kick_known(ngx_http_d4_api_t *a);
 static void ngx_http_d4_block(ngx_http_d4_api_t *a);
 static void ngx_http_d4_unblock(ngx_http_d4_api_t *a);
 static void ngx_http_d4_done(ngx_http_d4_api_t *a);
+static void ngx_http_d4_sensor_change(ngx_http_d4_api_t *a,
+    ngx_array_t *words);
 static void ngx_http_d4_key_set(ngx_http_d4_api_t *a);
 static void ngx_http_d4_key_remove(ngx_http_d4_api_t *a);
 static void ngx_http_d4_key_changed(ngx_http_d4_api_t *a);
@@ -46,6 +48,7 @@ static const char  ngx_http_d4_script_key[] =
     "if not has('registered_uuid',u) "
         "and not has('sensor_pending_registration',u) "
         "and redis.call('EXISTS','metadata_uuid:'..u)==0 then return 0 end "
+    "redis.call('HINCRBY','metadata_uuid:'..u,'key_changes',1) "
     "if ARGV[2]=='' then redis.call('HDEL','metadata_uuid:'..u,'hmac_key') "
     "else redis.call('HSET','metadata_uuid:'..u,'hmac_key',ARGV[2]) end "
     "return 1";
@@ -64,24 +67,28 @@ static const d4_field_t  ngx_http_d4_no_fields[] = {
 const ngx_http_d4_route_t  ngx_http_d4_action_routes[] = {
 
     { NGX_HTTP_POST, "sensors/{}/approve", NGX_HTTP_D4_ADMIN,
-      NGX_HTTP_D4_NO_BODY, ngx_http_d4_approve, ngx_http_d4_no_fields, NULL },
+      NGX_HTTP_D4_NO_BODY|NGX_HTTP_D4_MATCHES, ngx_http_d4_approve,
+      ngx_http_d4_no_fields, NULL },
 
     { NGX_HTTP_POST, "sensors/{}/kick", NGX_HTTP_D4_USER,
-      NGX_HTTP_D4_NO_BODY, ngx_http_d4_kick, ngx_http_d4_no_fields, NULL },
+      NGX_HTTP_D4_NO_BODY|NGX_HTTP_D4_MATCHES, ngx_http_d4_kick,
+      ngx_http_d4_no_fields, NULL },
 
     { NGX_HTTP_POST, "sensors/{}/block", NGX_HTTP_D4_USER,
-      NGX_HTTP_D4_NO_BODY, ngx_http_d4_block, ngx_http_d4_no_fields, NULL },
+      NGX_HTTP_D4_NO_BODY|NGX_HTTP_D4_MATCHES, ngx_http_d4_block,
+      ngx_http_d4_no_fields, NULL },
 
-    { NGX_HTTP_DELETE, "sensors/{}/block", NGX_HTTP_D4_USER, 0,
-      ngx_http_d4_unblock, NULL, NULL },
+    { NGX_HTTP_DELETE, "sensors/{}/block", NGX_HTTP_D4_USER,
+      NGX_HTTP_D4_MATCHES, ngx_http_d4_unblock, NULL, NULL },
 
-    { NGX_HTTP_PUT, "sensors/{}/key", NGX_HTTP_D4_ADMIN, NGX_HTTP_D4_NO_BODY,
-      ngx_http_d4_key_set, ngx_http_d4_key_fields, NULL },
+    { NGX_HTTP_PUT, "sensors/{}/key", NGX_HTTP_D4_ADMIN,
+      NGX_HTTP_D4_NO_BODY|NGX_HTTP_D4_MATCHES, ngx_http_d4_key_set,
+      ngx_http_d4_key_fields, NULL },
 
-    { NGX_HTTP_DELETE, "sensors/{}/key", NGX_HTTP_D4_ADMIN, 0,
-      ngx_http_d4_key_remove, NULL, NULL },
+    { NGX_HTTP_DELETE, "sensors/{}/key", NGX_HTTP_D4_ADMIN,
+      NGX_HTTP_D4_MATCHES, ngx_http_d4_key_remove, NULL, NULL },
 
-    { NGX_HTTP_DELETE, "pending/{}", NGX_HTTP_D4_ADMIN, 0,
+    { NGX_HTTP_DELETE, "pending/{}", NGX_HTTP_D4_ADMIN, NGX_HTTP_D4_MATCHES,
       ngx_http_d4_reject, NULL, NULL },
 
     { 0, NULL, 0, 0, NULL, NULL, NULL }
@@ -95,14 +102,22 @@ ngx_http_d4_done(ngx_http_d4_api_t *a)
 }
 
 
+static void
+ngx_http_d4_sensor_change(ngx_http_d4_api_t *a, ngx_array_t *words)
+{
+    ngx_http_d4_change(a, NGX_D4_REDIS_METADATA, NGX_HTTP_D4_A_SENSOR,
+                       &a->uuid, words);
+}
+
+
 /* As published, a uuid that never asked may be approved, too. */
 
 static void
 ngx_http_d4_approve(ngx_http_d4_api_t *a)
 {
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA, "EVAL %s 0 %V %L",
-                    ngx_http_d4_script_approve, &a->uuid,
-                    (int64_t) ngx_time());
+    ngx_http_d4_sensor_change(a, ngx_http_d4_words(a, "EVAL %s 0 %V %L",
+                                 ngx_http_d4_script_approve, &a->uuid,
+                                 (int64_t) ngx_time()));
     ngx_http_d4_announce(a, "sensor", &a->uuid);
     ngx_http_d4_wait(a, ngx_http_d4_done);
 }
@@ -113,6 +128,8 @@ ngx_http_d4_kick(ngx_http_d4_api_t *a)
 {
     ngx_http_d4_ask(a, NGX_D4_REDIS_STREAMS,
                     "SISMEMBER active_connection %V", &a->uuid);
+    ngx_http_d4_check(a, NGX_D4_REDIS_METADATA, NGX_HTTP_D4_A_SENSOR,
+                      &a->uuid);
     ngx_http_d4_wait(a, ngx_http_d4_kick_known);
 }
 
@@ -144,8 +161,8 @@ ngx_http_d4_kick_known(ngx_http_d4_api_t *a)
 static void
 ngx_http_d4_block(ngx_http_d4_api_t *a)
 {
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA, "SADD blacklist_uuid %V",
-                    &a->uuid);
+    ngx_http_d4_sensor_change(a, ngx_http_d4_words(a,
+                                 "SADD blacklist_uuid %V", &a->uuid));
     ngx_http_d4_announce(a, "block", NULL);
     ngx_http_d4_wait(a, ngx_http_d4_done);
 }
@@ -154,8 +171,9 @@ ngx_http_d4_block(ngx_http_d4_api_t *a)
 static void
 ngx_http_d4_unblock(ngx_http_d4_api_t *a)
 {
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA, "SREM blacklist_uuid %V %s",
-                    &a->uuid, a->uuid_dashed);
+    ngx_http_d4_sensor_change(a, ngx_http_d4_words(a,
+                                 "SREM blacklist_uuid %V %s", &a->uuid,
+                                 a->uuid_dashed));
     ngx_http_d4_announce(a, "block", NULL);
     ngx_http_d4_wait(a, ngx_http_d4_done);
 }
@@ -181,8 +199,8 @@ ngx_http_d4_key_set(ngx_http_d4_api_t *a)
         key = a->made;
     }
 
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA, "EVAL %s 0 %V %V",
-                    ngx_http_d4_script_key, &a->uuid, &key);
+    ngx_http_d4_sensor_change(a, ngx_http_d4_words(a, "EVAL %s 0 %V %V",
+                                 ngx_http_d4_script_key, &a->uuid, &key));
     ngx_http_d4_announce(a, "sensor", &a->uuid);
     ngx_http_d4_wait(a, ngx_http_d4_key_changed);
 }
@@ -191,8 +209,8 @@ ngx_http_d4_key_set(ngx_http_d4_api_t *a)
 static void
 ngx_http_d4_key_remove(ngx_http_d4_api_t *a)
 {
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA, "EVAL %s 0 %V ",
-                    ngx_http_d4_script_key, &a->uuid);
+    ngx_http_d4_sensor_change(a, ngx_http_d4_words(a, "EVAL %s 0 %V ",
+                                 ngx_http_d4_script_key, &a->uuid));
     ngx_http_d4_announce(a, "sensor", &a->uuid);
     ngx_http_d4_wait(a, ngx_http_d4_key_changed);
 }
@@ -229,9 +247,9 @@ ngx_http_d4_reject(ngx_http_d4_api_t *a)
         return;
     }
 
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA,
-                    "SREM sensor_pending_registration %V %s", &a->uuid,
-                    a->uuid_dashed);
+    ngx_http_d4_sensor_change(a, ngx_http_d4_words(a,
+                                 "SREM sensor_pending_registration %V %s",
+                                 &a->uuid, a->uuid_dashed));
     ngx_http_d4_wait(a, ngx_http_d4_rejecting);
 }
 

@@ -9,7 +9,7 @@
  */
 
 
-#include "ngx_http_d4_api.h"
+#include "ngx_http_d4_match.h"
 
 
 #define NGX_HTTP_D4_GUARD     60000    /* ms until an answer is given up */
@@ -383,7 +383,8 @@ ngx_http_d4_authorised(ngx_http_d4_api_t *a)
     r = a->request;
 
     if (ngx_http_d4_check_params(a) != NGX_OK
-        || ngx_http_d4_check_args(a) != NGX_OK)
+        || ngx_http_d4_check_args(a) != NGX_OK
+        || ngx_http_d4_match(a) != NGX_OK)
     {
         return;
     }

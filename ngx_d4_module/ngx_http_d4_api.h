@@ -49,6 +49,8 @@
 #define NGX_HTTP_D4_NDJSON       0x01  /* the body is one */
 #define NGX_HTTP_D4_QUIET        0x02  /* not in the audit log */
 #define NGX_HTTP_D4_NO_BODY      0x04  /* a body is optional, and unread */
+#define NGX_HTTP_D4_MATCHES      0x08  /* If-Match goes with its change */
+#define NGX_HTTP_D4_IS_THERE     0x10  /* or holds for "*" only */
 
 #define NGX_HTTP_D4_ASKS         64    /* in one step */
 
@@ -121,6 +123,9 @@ struct ngx_http_d4_api_s {
     ngx_str_t                uuid;     /* the sensor's, when in the path */
     ngx_str_t                made;     /* a secret that was made, shown once */
     ngx_str_t                hash;     /* of a password */
+    ngx_str_t                match;    /* If-Match, see ngx_http_d4_match() */
+    ngx_str_t                none_match;
+    ngx_str_t                state;    /* of what is sent */
     char                     uuid_hex[D4_UUID_HEX + 1];
     char                     uuid_dashed[D4_UUID_DASHED + 1];
 
@@ -129,6 +134,7 @@ struct ngx_http_d4_api_s {
 
     unsigned                 down:1;   /* a Redis was not there */
     unsigned                 refused:1;    /* a Redis said: not now */
+    unsigned                 unmatched:1;  /* nor is it in that state */
     unsigned                 body_read:1;
     unsigned                 answered:1;
     unsigned                 streaming:1;
@@ -287,6 +293,9 @@ void ngx_http_d4_send_type(ngx_http_d4_api_t *a, ngx_uint_t status,
 /* {"status":"error","reason":...}; fmt as in printf(). */
 void ngx_http_d4_error(ngx_http_d4_api_t *a, ngx_uint_t status,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* 412 (ngx_http_d4_match.c) */
+void ngx_http_d4_unmatched(ngx_http_d4_api_t *a);
 
 /* {"status":"success"} */
 void ngx_http_d4_success(ngx_http_d4_api_t *a);

@@ -315,6 +315,9 @@ ngx_http_d4_answer(void *data, redisReply *reply)
             if (ngx_d4_redis_try_again(reply)) {
                 a->refused = 1;
 
+            } else if (ngx_strstr(reply->str, "D4UNMATCHED")) {
+                a->unmatched = 1;
+
             } else {
                 ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                               "d4 api: redis answered \"%s\"", reply->str);
@@ -412,6 +415,11 @@ ngx_http_d4_step(ngx_http_d4_api_t *a)
 
     if (a->down || a->refused) {
         ngx_http_d4_unavailable(a);
+        return;
+    }
+
+    if (a->unmatched) {
+        ngx_http_d4_unmatched(a);
         return;
     }
 

@@ -13,7 +13,7 @@
  */
 
 
-#include "ngx_http_d4_api.h"
+#include "ngx_http_d4_match.h"
 
 
 #define NGX_HTTP_D4_BLOCK_PAGE  500
@@ -62,35 +62,36 @@ const ngx_http_d4_route_t  ngx_http_d4_block_routes[] = {
     { NGX_HTTP_GET, "blocklist/addresses", NGX_HTTP_D4_VIEWER, 0,
       ngx_http_d4_addresses, NULL, "next" },
 
-    { NGX_HTTP_POST, "blocklist/addresses", NGX_HTTP_D4_USER, 0,
-      ngx_http_d4_addresses_add, ngx_http_d4_addresses_fields, NULL },
+    { NGX_HTTP_POST, "blocklist/addresses", NGX_HTTP_D4_USER,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_addresses_add,
+      ngx_http_d4_addresses_fields, NULL },
 
     { NGX_HTTP_PUT, "blocklist/addresses/{*}", NGX_HTTP_D4_USER,
-      NGX_HTTP_D4_NO_BODY, ngx_http_d4_address_add,
+      NGX_HTTP_D4_NO_BODY|NGX_HTTP_D4_MATCHES, ngx_http_d4_address_add,
       ngx_http_d4_block_nothing, NULL },
 
-    { NGX_HTTP_DELETE, "blocklist/addresses/{*}", NGX_HTTP_D4_USER, 0,
-      ngx_http_d4_address_remove, NULL, NULL },
+    { NGX_HTTP_DELETE, "blocklist/addresses/{*}", NGX_HTTP_D4_USER,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_address_remove, NULL, NULL },
 
     { NGX_HTTP_GET, "blocklist/uuids", NGX_HTTP_D4_VIEWER, 0,
       ngx_http_d4_uuids, NULL, "next" },
 
     { NGX_HTTP_PUT, "blocklist/uuids/{}", NGX_HTTP_D4_USER,
-      NGX_HTTP_D4_NO_BODY, ngx_http_d4_uuid_add, ngx_http_d4_block_nothing,
-      NULL },
+      NGX_HTTP_D4_NO_BODY|NGX_HTTP_D4_MATCHES, ngx_http_d4_uuid_add,
+      ngx_http_d4_block_nothing, NULL },
 
-    { NGX_HTTP_DELETE, "blocklist/uuids/{}", NGX_HTTP_D4_USER, 0,
-      ngx_http_d4_uuid_remove, NULL, NULL },
+    { NGX_HTTP_DELETE, "blocklist/uuids/{}", NGX_HTTP_D4_USER,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_uuid_remove, NULL, NULL },
 
     { NGX_HTTP_GET, "blocklist/addresses-by-uuid", NGX_HTTP_D4_VIEWER, 0,
       ngx_http_d4_uuids, NULL, "next" },
 
     { NGX_HTTP_PUT, "blocklist/addresses-by-uuid/{}", NGX_HTTP_D4_USER,
-      NGX_HTTP_D4_NO_BODY, ngx_http_d4_uuid_add, ngx_http_d4_block_nothing,
-      NULL },
+      NGX_HTTP_D4_NO_BODY|NGX_HTTP_D4_MATCHES, ngx_http_d4_uuid_add,
+      ngx_http_d4_block_nothing, NULL },
 
-    { NGX_HTTP_DELETE, "blocklist/addresses-by-uuid/{}", NGX_HTTP_D4_USER, 0,
-      ngx_http_d4_uuid_remove, NULL, NULL },
+    { NGX_HTTP_DELETE, "blocklist/addresses-by-uuid/{}", NGX_HTTP_D4_USER,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_uuid_remove, NULL, NULL },
 
     { 0, NULL, 0, 0, NULL, NULL, NULL }
 };
@@ -211,8 +212,10 @@ ngx_http_d4_blocked_removed(ngx_http_d4_api_t *a)
 static void
 ngx_http_d4_address_add(ngx_http_d4_api_t *a)
 {
-    char        text[D4_NET_TEXT];
-    ngx_uint_t  network;
+    char         text[D4_NET_TEXT];
+    ngx_str_t    member;
+    ngx_uint_t   network;
+    const char  *key;
 
     if (ngx_http_d4_net(a, a->params[0].text, a->params[0].len, text,
                         &network)
@@ -221,8 +224,14 @@ ngx_http_d4_address_add(ngx_http_d4_api_t *a)
         return;
     }
 
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA, "SADD %s %s",
-                    network ? "d4:blocknet" : "blacklist_ip", text);
+    key = network ? "d4:blocknet" : "blacklist_ip";
+
+    member.data = (u_char *) text;
+    member.len = ngx_strlen(text);
+
+    ngx_http_d4_change_member(a, key, &member,
+                              ngx_http_d4_words(a, "SADD %s %V", key,
+                                                &member));
     ngx_http_d4_announce(a, "block", NULL);
     ngx_http_d4_wait(a, ngx_http_d4_blocked_done);
 }
@@ -357,8 +366,10 @@ ngx_http_d4_uuid_add(ngx_http_d4_api_t *a)
         return;
     }
 
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA, "SADD %s %V",
-                    ngx_http_d4_uuids_key(a), &a->uuid);
+    ngx_http_d4_change_member(a, ngx_http_d4_uuids_key(a), &a->uuid,
+                              ngx_http_d4_words(a, "SADD %s %V",
+                                                ngx_http_d4_uuids_key(a),
+                                                &a->uuid));
     ngx_http_d4_announce(a, "block", NULL);
     ngx_http_d4_wait(a, ngx_http_d4_blocked_done);
 }

@@ -9,7 +9,7 @@
  */
 
 
-#include "ngx_http_d4_sensor.h"
+#include "ngx_http_d4_match.h"
 
 
 #define NGX_HTTP_D4_DELETE_WAIT   100      /* ms */
@@ -115,8 +115,11 @@ ngx_http_d4_sensor_sids(ngx_http_d4_api_t *a)
 
     a->data = d;
 
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA, "EVAL %s 0 %V",
-                    ngx_http_d4_script_delete, &a->uuid);
+    ngx_http_d4_change(a, NGX_D4_REDIS_METADATA, NGX_HTTP_D4_A_SENSOR,
+                       &a->uuid,
+                       ngx_http_d4_words(a, "EVAL %s 0 %V",
+                                         ngx_http_d4_script_delete,
+                                         &a->uuid));
     ngx_http_d4_announce(a, "sensor", &a->uuid);
     ngx_http_d4_wait(a, ngx_http_d4_sensor_deleted);
 }

@@ -14,6 +14,7 @@
  */
 
 
+#include "ngx_http_d4_match.h"
 #include "ngx_http_d4_queue.h"
 
 
@@ -94,6 +95,7 @@ static const char  ngx_http_d4_script_queue_update[] =
     "if ARGV[2]=='1' then "
         "if redis.call('EXISTS','analyzer_sensor_group:'..q)==0 then "
             "return -1 end "
+        "redis.call('HINCRBY',k,'group_changes',1) "
         "leave(q,t,e) "
         "for i=4+2*n,#ARGV do "
             "redis.call('SADD','analyzer_sensor_group:'..q,ARGV[i]) "
@@ -322,7 +324,8 @@ ngx_http_d4_queue_update(ngx_http_d4_api_t *a)
                               sensors ? "1" : "0");
     ngx_http_d4_queue_fields(words, a->body);
     ngx_http_d4_queue_members(words, sensors);
-    ngx_http_d4_ask_words(a, NGX_D4_REDIS_METADATA, words);
+    ngx_http_d4_change(a, NGX_D4_REDIS_METADATA, NGX_HTTP_D4_A_QUEUE, &id,
+                       words);
     ngx_http_d4_announce(a, "queues", NULL);
 
     ngx_http_d4_wait(a, ngx_http_d4_queue_updated);
@@ -365,8 +368,10 @@ ngx_http_d4_queue_delete(ngx_http_d4_api_t *a)
         return;
     }
 
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA, "EVAL %s 0 %V",
-                    ngx_http_d4_script_queue_delete, &id);
+    ngx_http_d4_change(a, NGX_D4_REDIS_METADATA, NGX_HTTP_D4_A_QUEUE, &id,
+                       ngx_http_d4_words(a, "EVAL %s 0 %V",
+                                         ngx_http_d4_script_queue_delete,
+                                         &id));
     ngx_http_d4_announce(a, "queues", NULL);
     ngx_http_d4_wait(a, ngx_http_d4_queue_deleted);
 }

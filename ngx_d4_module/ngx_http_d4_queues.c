@@ -10,6 +10,7 @@
  */
 
 
+#include "ngx_http_d4_match.h"
 #include "ngx_http_d4_queue.h"
 
 
@@ -60,9 +61,11 @@ static const char  ngx_http_d4_script_queues[] =
 
 static const char  ngx_http_d4_script_queue[] =
     NGX_HTTP_D4_LUA_QUEUE
+    NGX_HTTP_D4_LUA_QUEUE_STATE
     "local v=queue(ARGV[1]) "
     "if not v then return {} end "
     "v[18]=redis.call('SRANDMEMBER','analyzer_sensor_group:'..ARGV[1],1000) "
+    "v[19]=state(ARGV[1]) "
     "return v";
 
 
@@ -76,20 +79,20 @@ const ngx_http_d4_route_t  ngx_http_d4_queue_routes[] = {
     { NGX_HTTP_GET, "queues", NGX_HTTP_D4_VIEWER, 0, ngx_http_d4_queues_list,
       NULL, "next" },
 
-    { NGX_HTTP_POST, "queues", NGX_HTTP_D4_USER, 0, ngx_http_d4_queue_create,
-      ngx_http_d4_queue_create_fields, NULL },
+    { NGX_HTTP_POST, "queues", NGX_HTTP_D4_USER, NGX_HTTP_D4_IS_THERE,
+      ngx_http_d4_queue_create, ngx_http_d4_queue_create_fields, NULL },
 
     { NGX_HTTP_GET, "queues/{}", NGX_HTTP_D4_VIEWER, 0, ngx_http_d4_queue_get,
       NULL, NULL },
 
-    { NGX_HTTP_PATCH, "queues/{}", NGX_HTTP_D4_USER, 0,
+    { NGX_HTTP_PATCH, "queues/{}", NGX_HTTP_D4_USER, NGX_HTTP_D4_MATCHES,
       ngx_http_d4_queue_update, ngx_http_d4_queue_update_fields, NULL },
 
-    { NGX_HTTP_DELETE, "queues/{}", NGX_HTTP_D4_USER, 0,
+    { NGX_HTTP_DELETE, "queues/{}", NGX_HTTP_D4_USER, NGX_HTTP_D4_MATCHES,
       ngx_http_d4_queue_delete, NULL, NULL },
 
     { NGX_HTTP_POST, "queues/{}/empty", NGX_HTTP_D4_USER,
-      NGX_HTTP_D4_NO_BODY, ngx_http_d4_queue_empty,
+      NGX_HTTP_D4_NO_BODY|NGX_HTTP_D4_MATCHES, ngx_http_d4_queue_empty,
       ngx_http_d4_queue_nothing, NULL },
 
     { NGX_HTTP_GET, "queues/{}/sample", NGX_HTTP_D4_VIEWER, 0,
@@ -326,6 +329,8 @@ ngx_http_d4_queue_got(ngx_http_d4_api_t *a)
     a->data = a->reply[0];
     e = a->reply[0]->element;
 
+    ngx_http_d4_set_state(a, &e[18]);
+
     words = ngx_http_d4_words(a, "EVAL %s 0", ngx_http_d4_script_lengths);
     ngx_http_d4_queue_list_word(words, &e[1].str, &e[2].str, &e[0].str);
     ngx_http_d4_ask_words(a, NGX_D4_REDIS_QUEUES, words);
@@ -341,7 +346,16 @@ ngx_http_d4_queue_got(ngx_http_d4_api_t *a)
 static void
 ngx_http_d4_queue_empty(ngx_http_d4_api_t *a)
 {
-    ngx_http_d4_queue_read(a, ngx_http_d4_queue_emptied);
+    ngx_str_t  id;
+
+    if (ngx_http_d4_queue_id(a, &id) != NGX_OK) {
+        return;
+    }
+
+    ngx_http_d4_change(a, NGX_D4_REDIS_METADATA, NGX_HTTP_D4_A_QUEUE, &id,
+                       ngx_http_d4_words(a, "EVAL %s 0 %V",
+                                         ngx_http_d4_script_queue, &id));
+    ngx_http_d4_wait(a, ngx_http_d4_queue_emptied);
 }
 
 

@@ -9,7 +9,7 @@
  */
 
 
-#include "ngx_http_d4_api.h"
+#include "ngx_http_d4_match.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,7 +24,8 @@ typedef struct {
 
 
 static void ngx_http_d4_free_out(void *data);
-static void ngx_http_d4_etag(ngx_http_d4_api_t *a);
+static void ngx_http_d4_tag(ngx_http_d4_api_t *a, char *tag);
+static void ngx_http_d4_etag(ngx_http_d4_api_t *a, const char *tag);
 static void ngx_http_d4_headers(ngx_http_d4_api_t *a, ngx_uint_t status,
     const char *type);
 static void ngx_http_d4_finalize(ngx_http_d4_api_t *a, ngx_int_t rc);
@@ -125,11 +126,26 @@ ngx_http_d4_send_type(ngx_http_d4_api_t *a, ngx_uint_t status,
     ngx_chain_t          out;
     ngx_http_request_t  *r;
     ngx_pool_cleanup_t  *cln;
+    char                 tag[D4_HASH + 1];
 
     r = a->request;
 
     if (a->answered) {
         return;
+    }
+
+    tag[0] = '\0';
+
+    if (status == NGX_HTTP_OK && a->route
+        && (a->route->method == NGX_HTTP_GET || a->state.len))
+    {
+        ngx_http_d4_tag(a, tag);
+
+        if (a->route->method == NGX_HTTP_GET
+            && ngx_http_d4_match_answer(a, tag) != NGX_OK)
+        {
+            return;
+        }
     }
 
     /* what was not read must not be taken for the next request */
@@ -158,10 +174,8 @@ ngx_http_d4_send_type(ngx_http_d4_api_t *a, ngx_uint_t status,
 
     ngx_http_d4_headers(a, status, type);
 
-    if (status == NGX_HTTP_OK && a->route
-        && a->route->method == NGX_HTTP_GET)
-    {
-        ngx_http_d4_etag(a);
+    if (tag[0]) {
+        ngx_http_d4_etag(a, tag);
     }
 
     /* the text goes with the request from here on */
@@ -201,17 +215,26 @@ ngx_http_d4_free_out(void *data)
 
 
 static void
-ngx_http_d4_etag(ngx_http_d4_api_t *a)
+ngx_http_d4_tag(ngx_http_d4_api_t *a, char *tag)
 {
-    char              hash[D4_HASH + 1];
+    d4_hash(tag, a->out.data ? a->out.data : "", a->out.len);
+    tag[NGX_HTTP_D4_TAG] = '\0';
+
+    if (a->state.len) {
+        ngx_memcpy(tag, a->state.data, NGX_HTTP_D4_STATE);
+    }
+}
+
+
+static void
+ngx_http_d4_etag(ngx_http_d4_api_t *a, const char *tag)
+{
     ngx_uint_t        n;
     ngx_table_elt_t  *h;
 
-    d4_hash(hash, a->out.data ? a->out.data : "", a->out.len);
-
     n = a->request->headers_out.headers.part.nelts;
 
-    ngx_http_d4_set_header(a, "ETag", "\"%.32s\"", hash);
+    ngx_http_d4_set_header(a, "ETag", "\"%s\"", tag);
 
     /* the header's list has room for twenty in its first part */
 
@@ -271,6 +294,10 @@ ngx_http_d4_stream_begin(ngx_http_d4_api_t *a, const char *type)
     s = ngx_pcalloc(r->pool, sizeof(ngx_http_d4_stream_t));
     if (s == NULL) {
         ngx_http_d4_error(a, NGX_HTTP_INTERNAL_SERVER_ERROR, "No memory");
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_d4_match_answer(a, "") != NGX_OK) {
         return NGX_ERROR;
     }
 

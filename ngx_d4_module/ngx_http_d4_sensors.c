@@ -9,7 +9,7 @@
  */
 
 
-#include "ngx_http_d4_sensor.h"
+#include "ngx_http_d4_match.h"
 
 
 static void ngx_http_d4_sensor_get(ngx_http_d4_api_t *a);
@@ -28,7 +28,10 @@ static void ngx_http_d4_field_words(ngx_http_d4_api_t *a, ngx_array_t *words,
 static const char  ngx_http_d4_script_sensor[] =
     NGX_HTTP_D4_LUA_INDEX
     NGX_HTTP_D4_LUA_SENSOR
-    "return sensors({ARGV[1]})[1]";
+    NGX_HTTP_D4_LUA_SENSOR_STATE
+    "local s=sensors({ARGV[1]})[1] "
+    "s[18]=state(s) "
+    "return s";
 
 
 /* Lua: sets the pairs of field and value from ARGV[5] on. */
@@ -59,6 +62,7 @@ const char  ngx_http_d4_script_create[] =
     "redis.call('HDEL',k,'name','description','group','tags','user_mail',"
         "'third_party','hmac_key','Error') "
     "redis.call('HSET',k,'created',ARGV[4]) "
+    "redis.call('HINCRBY',k,'key_changes',1) "
     "if ARGV[3]~='' then redis.call('HSET',k,'hmac_key',ARGV[3]) end "
     NGX_HTTP_D4_LUA_FIELDS
     "redis.call('SADD',ARGV[2]=='registered' and 'registered_uuid' "
@@ -88,6 +92,8 @@ const char  ngx_http_d4_script_upsert[] =
     "redis.call('HDEL',k,'name','description','group','tags','user_mail',"
         "'third_party') "
     "if ARGV[3]~='' then redis.call('HSET',k,'hmac_key',ARGV[3]) end "
+    "if ARGV[3]~='' or not there then "
+        "redis.call('HINCRBY',k,'key_changes',1) end "
     NGX_HTTP_D4_LUA_FIELDS
     "index(u) "
     "if there and ARGV[3]~='' then "
@@ -168,13 +174,13 @@ const ngx_http_d4_route_t  ngx_http_d4_sensor_routes[] = {
     { NGX_HTTP_GET, "sensors/{}", NGX_HTTP_D4_VIEWER, 0,
       ngx_http_d4_sensor_get, NULL, NULL },
 
-    { NGX_HTTP_POST, "sensors", NGX_HTTP_D4_REGISTER, 0,
+    { NGX_HTTP_POST, "sensors", NGX_HTTP_D4_REGISTER, NGX_HTTP_D4_IS_THERE,
       ngx_http_d4_sensor_create, ngx_http_d4_create_fields, NULL },
 
-    { NGX_HTTP_PATCH, "sensors/{}", NGX_HTTP_D4_USER, 0,
+    { NGX_HTTP_PATCH, "sensors/{}", NGX_HTTP_D4_USER, NGX_HTTP_D4_MATCHES,
       ngx_http_d4_sensor_update, ngx_http_d4_update_fields, NULL },
 
-    { NGX_HTTP_DELETE, "sensors/{}", NGX_HTTP_D4_ADMIN, 0,
+    { NGX_HTTP_DELETE, "sensors/{}", NGX_HTTP_D4_ADMIN, NGX_HTTP_D4_MATCHES,
       ngx_http_d4_sensor_delete, NULL, NULL },
 
     { NGX_HTTP_POST, "add/sensor/register", NGX_HTTP_D4_REGISTER, 0,
@@ -207,7 +213,7 @@ ngx_http_d4_sensor_got(ngx_http_d4_api_t *a)
 
     known = (sensor->element[NGX_HTTP_D4_SENSOR_STATE].str.len != 0);
 
-    for (i = NGX_HTTP_D4_SENSOR_STATE + 2; i < sensor->n; i++) {
+    for (i = NGX_HTTP_D4_SENSOR_STATE + 2; i < NGX_HTTP_D4_SENSOR_LEN; i++) {
         if (sensor->element[i].type == REDIS_REPLY_STRING
             || (sensor->element[i].type == REDIS_REPLY_INTEGER
                 && sensor->element[i].integer))
@@ -221,6 +227,7 @@ ngx_http_d4_sensor_got(ngx_http_d4_api_t *a)
         return;
     }
 
+    ngx_http_d4_set_state(a, &sensor->element[NGX_HTTP_D4_SENSOR_LEN]);
     ngx_http_d4_sensor_json(a, NULL, sensor, a->reply[1]->integer != 0);
     ngx_http_d4_send(a, NGX_HTTP_OK);
 }
@@ -541,7 +548,8 @@ ngx_http_d4_sensor_update(ngx_http_d4_api_t *a)
     words = ngx_http_d4_words(a, "EVAL %s 0 %V %L", ngx_http_d4_script_update,
                               &a->uuid, (int64_t) ngx_time());
     ngx_http_d4_field_words(a, words, a->body, 1);
-    ngx_http_d4_ask_words(a, NGX_D4_REDIS_METADATA, words);
+    ngx_http_d4_change(a, NGX_D4_REDIS_METADATA, NGX_HTTP_D4_A_SENSOR,
+                       &a->uuid, words);
     ngx_http_d4_announce(a, "sensor", &a->uuid);
 
     ngx_http_d4_wait(a, ngx_http_d4_sensor_updated);

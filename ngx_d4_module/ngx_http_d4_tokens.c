@@ -104,26 +104,28 @@ const ngx_http_d4_route_t  ngx_http_d4_token_routes[] = {
     { NGX_HTTP_GET, "tokens", NGX_HTTP_D4_KNOWN, 0, ngx_http_d4_tokens, NULL,
       NULL },
 
-    { NGX_HTTP_POST, "tokens", NGX_HTTP_D4_KNOWN, 0, ngx_http_d4_token_create,
+    { NGX_HTTP_POST, "tokens", NGX_HTTP_D4_KNOWN,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_token_create,
       ngx_http_d4_token_fields, NULL },
 
-    { NGX_HTTP_DELETE, "tokens/published", NGX_HTTP_D4_KNOWN, 0,
-      ngx_http_d4_published, NULL, NULL },
+    { NGX_HTTP_DELETE, "tokens/published", NGX_HTTP_D4_KNOWN,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_published, NULL, NULL },
 
-    { NGX_HTTP_DELETE, "tokens/{}", NGX_HTTP_D4_KNOWN, 0,
-      ngx_http_d4_token_delete, NULL, NULL },
+    { NGX_HTTP_DELETE, "tokens/{}", NGX_HTTP_D4_KNOWN,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_token_delete, NULL, NULL },
 
     { NGX_HTTP_GET, "users/{}/tokens", NGX_HTTP_D4_ADMIN, 0,
       ngx_http_d4_tokens, NULL, NULL },
 
-    { NGX_HTTP_POST, "users/{}/tokens", NGX_HTTP_D4_ADMIN, 0,
-      ngx_http_d4_token_create, ngx_http_d4_token_fields, NULL },
+    { NGX_HTTP_POST, "users/{}/tokens", NGX_HTTP_D4_ADMIN,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_token_create,
+      ngx_http_d4_token_fields, NULL },
 
-    { NGX_HTTP_DELETE, "users/{}/tokens/published", NGX_HTTP_D4_ADMIN, 0,
-      ngx_http_d4_published, NULL, NULL },
+    { NGX_HTTP_DELETE, "users/{}/tokens/published", NGX_HTTP_D4_ADMIN,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_published, NULL, NULL },
 
-    { NGX_HTTP_DELETE, "users/{}/tokens/{}", NGX_HTTP_D4_ADMIN, 0,
-      ngx_http_d4_token_delete, NULL, NULL },
+    { NGX_HTTP_DELETE, "users/{}/tokens/{}", NGX_HTTP_D4_ADMIN,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_token_delete, NULL, NULL },
 
     { 0, NULL, 0, 0, NULL, NULL, NULL }
 };

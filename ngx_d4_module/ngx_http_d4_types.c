@@ -9,7 +9,7 @@
  */
 
 
-#include "ngx_http_d4_api.h"
+#include "ngx_http_d4_match.h"
 
 
 #define NGX_HTTP_D4_TYPES  256
@@ -34,6 +34,13 @@ static const char *const  ngx_http_d4_type_names[] = {
 };
 
 
+/* as published: who accepts one accepts 254 */
+
+static const char  ngx_http_d4_script_extended_add[] =
+    "redis.call('SADD','server:accepted_type','254') "
+    "return redis.call('SADD','server:accepted_extended_type',ARGV[1])";
+
+
 static const d4_field_t  ngx_http_d4_nothing[] = {
     { NULL, 0, 0, 0, 0, NULL }
 };
@@ -44,21 +51,22 @@ const ngx_http_d4_route_t  ngx_http_d4_type_routes[] = {
     { NGX_HTTP_GET, "types", NGX_HTTP_D4_VIEWER, 0, ngx_http_d4_types, NULL,
       NULL },
 
-    { NGX_HTTP_PUT, "types/{}", NGX_HTTP_D4_USER, NGX_HTTP_D4_NO_BODY,
-      ngx_http_d4_type_add, ngx_http_d4_nothing, NULL },
+    { NGX_HTTP_PUT, "types/{}", NGX_HTTP_D4_USER,
+      NGX_HTTP_D4_NO_BODY|NGX_HTTP_D4_MATCHES, ngx_http_d4_type_add,
+      ngx_http_d4_nothing, NULL },
 
-    { NGX_HTTP_DELETE, "types/{}", NGX_HTTP_D4_USER, 0,
+    { NGX_HTTP_DELETE, "types/{}", NGX_HTTP_D4_USER, NGX_HTTP_D4_IS_THERE,
       ngx_http_d4_type_remove, NULL, NULL },
 
     { NGX_HTTP_GET, "extended-types", NGX_HTTP_D4_VIEWER, 0,
       ngx_http_d4_extended, NULL, "next" },
 
     { NGX_HTTP_PUT, "extended-types/{}", NGX_HTTP_D4_USER,
-      NGX_HTTP_D4_NO_BODY, ngx_http_d4_extended_add, ngx_http_d4_nothing,
-      NULL },
+      NGX_HTTP_D4_NO_BODY|NGX_HTTP_D4_MATCHES, ngx_http_d4_extended_add,
+      ngx_http_d4_nothing, NULL },
 
-    { NGX_HTTP_DELETE, "extended-types/{}", NGX_HTTP_D4_USER, 0,
-      ngx_http_d4_extended_remove, NULL, NULL },
+    { NGX_HTTP_DELETE, "extended-types/{}", NGX_HTTP_D4_USER,
+      NGX_HTTP_D4_IS_THERE, ngx_http_d4_extended_remove, NULL, NULL },
 
     { 0, NULL, 0, 0, NULL, NULL, NULL }
 };
@@ -173,14 +181,20 @@ ngx_http_d4_types_removed(ngx_http_d4_api_t *a)
 static void
 ngx_http_d4_type_add(ngx_http_d4_api_t *a)
 {
-    int64_t  type;
+    u_char     number[NGX_INT64_LEN];
+    int64_t    type;
+    ngx_str_t  text;
 
     if (ngx_http_d4_type_param(a, &type) != NGX_OK) {
         return;
     }
 
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA,
-                    "SADD server:accepted_type %L", type);
+    text.data = number;
+    text.len = ngx_sprintf(number, "%L", type) - number;
+
+    ngx_http_d4_change_member(a, "server:accepted_type", &text,
+                              ngx_http_d4_words(a,
+                                  "SADD server:accepted_type %V", &text));
     ngx_http_d4_announce(a, "types", NULL);
     ngx_http_d4_wait(a, ngx_http_d4_types_done);
 }
@@ -256,12 +270,9 @@ ngx_http_d4_extended_add(ngx_http_d4_api_t *a)
         return;
     }
 
-    /* as published: who accepts one accepts 254 */
-
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA,
-                    "SADD server:accepted_extended_type %V", &name);
-    ngx_http_d4_ask(a, NGX_D4_REDIS_METADATA,
-                    "SADD server:accepted_type 254");
+    ngx_http_d4_change_member(a, "server:accepted_extended_type", &name,
+                              ngx_http_d4_words(a, "EVAL %s 0 %V",
+                                  ngx_http_d4_script_extended_add, &name));
     ngx_http_d4_announce(a, "types", NULL);
     ngx_http_d4_wait(a, ngx_http_d4_types_done);
 }

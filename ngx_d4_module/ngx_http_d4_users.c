@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_d4_auth.h"
+#include "ngx_http_d4_match.h"
 
 
 static void ngx_http_d4_users(ngx_http_d4_api_t *a);
@@ -32,9 +33,10 @@ static ngx_int_t ngx_http_d4_user_param(ngx_http_d4_api_t *a,
     ngx_str_t *email);
 
 
-/* email... -> {email, role, tokens of ours, a published one (0 or 1)} */
+/* email... -> {email, role, tokens of ours, a published one, state}... */
 
 static const char  ngx_http_d4_script_users[] =
+    NGX_HTTP_D4_LUA_USER_STATE
     "local out={} "
     "for _,e in ipairs(ARGV) do "
         "if redis.call('HEXISTS','user:all',e)==1 then "
@@ -43,7 +45,8 @@ static const char  ngx_http_d4_script_users[] =
                 "do if role=='' and redis.call('SISMEMBER','user_role:'..v,e)"
                 "==1 then role=v end end "
             "out[#out+1]={e,role,redis.call('SCARD','d4:tokens:'..e),"
-                "redis.call('HEXISTS','user_metadata:'..e,'token')} end end "
+                "redis.call('HEXISTS','user_metadata:'..e,'token'),"
+                "state(e)} end end "
     "return out";
 
 
@@ -139,16 +142,16 @@ const ngx_http_d4_route_t  ngx_http_d4_user_routes[] = {
     { NGX_HTTP_GET, "users", NGX_HTTP_D4_ADMIN, 0, ngx_http_d4_users, NULL,
       "next" },
 
-    { NGX_HTTP_POST, "users", NGX_HTTP_D4_ADMIN, 0, ngx_http_d4_user_create,
-      ngx_http_d4_user_create_fields, NULL },
+    { NGX_HTTP_POST, "users", NGX_HTTP_D4_ADMIN, NGX_HTTP_D4_IS_THERE,
+      ngx_http_d4_user_create, ngx_http_d4_user_create_fields, NULL },
 
     { NGX_HTTP_GET, "users/{}", NGX_HTTP_D4_ADMIN, 0, ngx_http_d4_user_get,
       NULL, NULL },
 
-    { NGX_HTTP_PATCH, "users/{}", NGX_HTTP_D4_ADMIN, 0,
+    { NGX_HTTP_PATCH, "users/{}", NGX_HTTP_D4_ADMIN, NGX_HTTP_D4_MATCHES,
       ngx_http_d4_user_update, ngx_http_d4_user_update_fields, NULL },
 
-    { NGX_HTTP_DELETE, "users/{}", NGX_HTTP_D4_ADMIN, 0,
+    { NGX_HTTP_DELETE, "users/{}", NGX_HTTP_D4_ADMIN, NGX_HTTP_D4_MATCHES,
       ngx_http_d4_user_delete, NULL, NULL },
 
     { 0, NULL, 0, 0, NULL, NULL, NULL }
@@ -269,6 +272,7 @@ ngx_http_d4_user_got(ngx_http_d4_api_t *a)
         return;
     }
 
+    ngx_http_d4_set_state(a, &a->reply[0]->element[0].element[4]);
     ngx_http_d4_user_json(a, a->reply[0]->element[0].element);
     ngx_http_d4_send(a, NGX_HTTP_OK);
 }
@@ -371,8 +375,10 @@ ngx_http_d4_user_rewrite(ngx_http_d4_api_t *a)
     email.len = a->params[0].len;
     role = ngx_http_d4_member(a, "role");
 
-    ngx_http_d4_ask(a, NGX_D4_REDIS_USERS, "EVAL %s 0 %V %V %V",
-                    ngx_http_d4_script_user_update, &email, &a->hash, &role);
+    ngx_http_d4_change(a, NGX_D4_REDIS_USERS, NGX_HTTP_D4_A_USER, &email,
+                       ngx_http_d4_words(a, "EVAL %s 0 %V %V %V",
+                                         ngx_http_d4_script_user_update,
+                                         &email, &a->hash, &role));
     ngx_http_d4_announce(a, "users", NULL);
     ngx_http_d4_wait(a, ngx_http_d4_user_updated);
 }
@@ -411,8 +417,10 @@ ngx_http_d4_user_delete(ngx_http_d4_api_t *a)
         return;
     }
 
-    ngx_http_d4_ask(a, NGX_D4_REDIS_USERS, "EVAL %s 0 %V",
-                    ngx_http_d4_script_user_delete, &email);
+    ngx_http_d4_change(a, NGX_D4_REDIS_USERS, NGX_HTTP_D4_A_USER, &email,
+                       ngx_http_d4_words(a, "EVAL %s 0 %V",
+                                         ngx_http_d4_script_user_delete,
+                                         &email));
     ngx_http_d4_announce(a, "users", NULL);
     ngx_http_d4_wait(a, ngx_http_d4_user_deleted);
 }

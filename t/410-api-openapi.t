@@ -272,6 +272,8 @@ my @operations = map {
         sort keys %{ $api->{paths}{$path} }
 } sort keys %{ $api->{paths} };
 
+$q = $t->ok(201, 'POST', 'queues', body => { type => 8 })->{id};
+
 my %at = (uuid => $u, type => 9, name => 'x', network => '192.0.2.9',
           id => $q, email => 'user@example.org');
 
@@ -334,6 +336,12 @@ for (@operations) {
             like($r, qr/^HTTP\/1.1 401 /, 'no cookie of ours');
         }
     }
+
+    # none of ours, and nothing has it
+
+    call(412, $method, $path, $at, headers => {
+        'If-Match' => '"x"', $type ? ('Content-Type' => $type) : () },
+        $type ? (body => '{}') : ());
 
     if ($op->{requestBody}) {
         call(415, $method, $path, $at, body_of($op, '{}', 'text/plain'));
