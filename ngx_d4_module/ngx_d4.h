@@ -203,6 +203,8 @@ typedef struct {
     time_t                   last;     /* of the last data */
     uint64_t                 frames;
     uint64_t                 bytes;
+    uint64_t                 undone;   /* Unix ms of the oldest frame that is
+                                          not dispatched; 0: none */
 } ngx_d4_session_view_t;
 
 typedef struct {
@@ -236,6 +238,17 @@ void ngx_d4_session_totals(ngx_d4_totals_t *totals);
  */
 #define NGX_D4_DISPATCH_WHAT  6
 uint64_t ngx_d4_dispatch_total(ngx_uint_t type, ngx_uint_t what);
+
+/*
+ * How long commits of a type took, from a frame's being stored to its being
+ * dispatched: how many took ms[i] at most (and more than ms[i - 1]), and the
+ * sum of all in ms.  The last of ms is UINT64_MAX.
+ */
+#define NGX_D4_LAGS  8
+
+extern const uint64_t  ngx_d4_lag_ms[NGX_D4_LAGS];
+
+uint64_t ngx_d4_dispatch_lag(ngx_uint_t type, uint64_t n[NGX_D4_LAGS]);
 
 
 #endif /* _NGX_D4_H_INCLUDED_ */

@@ -42,6 +42,8 @@ typedef struct {
     ngx_atomic_t             last;     /* Unix seconds of the last data */
     ngx_atomic_t             frames;
     ngx_atomic_t             bytes;
+    ngx_atomic_t             undone;   /* Unix ms of the oldest frame that is
+                                          not dispatched; 0: none */
     ngx_pid_t                pid;
     time_t                   start;
     uint32_t                 next;     /* free list: slot number + 1 */
@@ -82,6 +84,7 @@ typedef struct {
     ngx_atomic_t             pushed;        /* moves when a worker has pushed
                                                elements to a queue */
     ngx_atomic_t             dispatch[256][NGX_D4_COUNT_N];
+    ngx_atomic_t             lag[256][NGX_D4_LAGS + 1];    /* and the sum */
     uint32_t                 nodes_max;
     uint32_t                 nodes_used;
     uint32_t                 nodes_top;     /* slots ever used */

@@ -113,8 +113,13 @@ ngx_d4_dispatch_input(ngx_d4_dispatch_t *d, d4_batch_t *batch)
         return NGX_ERROR;
     }
 
+    in->since = ngx_d4_now();
     in->batch = *batch;
     d4_batch_init(batch, &ngx_d4_worker.pool);
+
+    if (d->undone == 0) {
+        ngx_d4_dispatch_undone(d, in->since);
+    }
 
     d->held += in->batch.out.held;
     d->frames += in->batch.frames;
@@ -409,6 +414,8 @@ ngx_d4_dispatch_clear(ngx_d4_dispatch_t *d)
         d4_batch_clear(&in->batch);
         ngx_free(in);
     }
+
+    ngx_d4_dispatch_undone(d, 0);
 
     d->held = 0;
     d->frames = 0;

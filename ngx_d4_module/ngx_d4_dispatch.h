@@ -62,6 +62,7 @@ typedef d4_position_t  ngx_d4_position_t;
 
 typedef struct {                       /* frames that wait to be decoded */
     ngx_queue_t              queue;
+    uint64_t                 since;    /* Unix ms; here, and stored */
     d4_batch_t               batch;
 } ngx_d4_input_t;
 
@@ -114,6 +115,8 @@ struct ngx_d4_dispatch_s {
     d4_border_t              track;    /* of border */
     size_t                   held;     /* of the pool, by input and step */
     uint64_t                 frames;   /* in input, not yet decoded */
+    uint64_t                 undone;   /* Unix ms of the oldest frame that is
+                                          not committed; 0: none */
 
     uint64_t                 epoch;
     uint64_t                 seq;      /* of the last commit that was begun */
@@ -347,6 +350,12 @@ void ngx_d4_dispatch_room_tick(void);
 void ngx_d4_dispatch_count(ngx_uint_t type, ngx_d4_count_id_t what,
     uint64_t n);
 void ngx_d4_dispatch_stat_tick(void);
+
+/* The oldest frame that is not committed came then; 0: there is none. */
+void ngx_d4_dispatch_undone(ngx_d4_dispatch_t *d, uint64_t ms);
+
+/* All that was decoded is committed. */
+void ngx_d4_dispatch_lagged(ngx_d4_dispatch_t *d);
 
 
 /* ngx_d4_queues.c: where elements go */

@@ -534,6 +534,7 @@ ngx_d4_dispatch_moved(ngx_d4_dispatch_t *d)
 {
     ngx_d4_dispatch_count(d->type, NGX_D4_COUNT_BYTES, d->out.bytes);
     ngx_d4_dispatch_count(d->type, NGX_D4_COUNT_ELEMENTS, d->elements);
+    ngx_d4_dispatch_lagged(d);
 
     d->length += d->out.bytes;
 

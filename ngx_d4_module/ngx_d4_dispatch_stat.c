@@ -48,6 +48,51 @@ ngx_d4_dispatch_count(ngx_uint_t type, ngx_d4_count_id_t what, uint64_t n)
 
 
 void
+ngx_d4_dispatch_undone(ngx_d4_dispatch_t *d, uint64_t ms)
+{
+    d->undone = ms;
+
+    if (d->session && d->session->node) {
+        d->session->node->undone = (ngx_atomic_uint_t) ms;
+    }
+}
+
+
+void
+ngx_d4_dispatch_lagged(ngx_d4_dispatch_t *d)
+{
+    uint64_t         now, ms;
+    ngx_uint_t       i, type;
+    ngx_atomic_t    *lag;
+    ngx_queue_t     *q;
+    ngx_d4_input_t  *in;
+
+    if (d->undone) {
+        now = ngx_d4_now();
+        ms = (now > d->undone) ? now - d->undone : 0;
+
+        type = (d->type == D4_TYPE_META) ? D4_TYPE_EXTENDED : d->type;
+        lag = ngx_d4_worker.shared->lag[type & 255];
+
+        for (i = 0; ms > ngx_d4_lag_ms[i]; i++) { /* void */ }
+
+        (void) ngx_atomic_fetch_add(&lag[i], 1);
+        (void) ngx_atomic_fetch_add(&lag[NGX_D4_LAGS], (ngx_atomic_int_t) ms);
+    }
+
+    if (ngx_queue_empty(&d->input)) {
+        ngx_d4_dispatch_undone(d, 0);
+        return;
+    }
+
+    q = ngx_queue_head(&d->input);
+    in = ngx_queue_data(q, ngx_d4_input_t, queue);
+
+    ngx_d4_dispatch_undone(d, in->since);
+}
+
+
+void
 ngx_d4_dispatch_stat_tick(void)
 {
     u_char      key[sizeof("d4:dispatch:20260101")];

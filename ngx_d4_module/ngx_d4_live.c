@@ -77,6 +77,7 @@ ngx_d4_session_view(ngx_d4_session_view_t *v, ngx_d4_node_t *node)
     v->last = (time_t) node->last;
     v->frames = node->frames;
     v->bytes = node->bytes;
+    v->undone = node->undone;
 }
 
 
@@ -115,4 +116,22 @@ ngx_d4_dispatch_total(ngx_uint_t type, ngx_uint_t what)
     }
 
     return ngx_d4_worker.shared->dispatch[type][what];
+}
+
+
+const uint64_t  ngx_d4_lag_ms[NGX_D4_LAGS] = {
+    10, 100, 500, 1000, 5000, 30000, 300000, UINT64_MAX
+};
+
+
+uint64_t
+ngx_d4_dispatch_lag(ngx_uint_t type, uint64_t n[NGX_D4_LAGS])
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_D4_LAGS; i++) {
+        n[i] = ngx_d4_worker.active ? ngx_d4_worker.shared->lag[type][i] : 0;
+    }
+
+    return ngx_d4_worker.active ? ngx_d4_worker.shared->lag[type][i] : 0;
 }

@@ -24,6 +24,7 @@
 
 typedef struct {
     uint64_t     sessions[256];
+    uint64_t     undone[256];          /* the oldest of a type, Unix ms */
     ngx_uint_t   left_out;
     uint64_t     took[NGX_D4_REDIS_SERVER];
     ngx_uint_t   up[NGX_D4_REDIS_SERVER];
@@ -146,6 +147,13 @@ ngx_http_d4_metrics_live(ngx_http_d4_api_t *a, ngx_http_d4_metrics_t *m)
 
         for (i = 0; i < n; i++) {
             m->sessions[views[i].type]++;
+
+            if (views[i].undone
+                && (m->undone[views[i].type] == 0
+                    || views[i].undone < m->undone[views[i].type]))
+            {
+                m->undone[views[i].type] = views[i].undone;
+            }
 
             if (dlcf->metrics == 2
                 && sensors++ < NGX_HTTP_D4_METRIC_SENSORS)
@@ -483,11 +491,94 @@ ngx_http_d4_metrics_dispatch(ngx_http_d4_api_t *a)
 }
 
 
+/*
+ * Two views of the dispatcher's lag: how long it took what is done, and how
+ * long that waits by now which is not.
+ */
+
+static void
+ngx_http_d4_metrics_lag(ngx_http_d4_api_t *a)
+{
+    d4_out_t               *o;
+    uint64_t                n[NGX_D4_LAGS], sum, count, now, ms;
+    ngx_time_t             *tp;
+    ngx_uint_t              type, i;
+    ngx_http_d4_metrics_t  *m;
+
+    o = &a->out;
+    m = a->data;
+
+    ngx_http_d4_metric(o, "d4_dispatch_lag_seconds", "histogram",
+                       "From storing frames to their being dispatched.");
+
+    for (type = 0; type < 256; type++) {
+        sum = ngx_d4_dispatch_lag(type, n);
+        count = 0;
+
+        for (i = 0; i < NGX_D4_LAGS; i++) {
+            count += n[i];
+        }
+
+        if (count == 0) {
+            continue;
+        }
+
+        count = 0;
+
+        for (i = 0; i < NGX_D4_LAGS; i++) {
+            count += n[i];
+
+            d4_out_printf(o, "d4_dispatch_lag_seconds_bucket{type=\"%u\",le=",
+                          (unsigned) type);
+
+            if (i + 1 < NGX_D4_LAGS) {
+                d4_out_printf(o, "\"%g\"} %llu\n", ngx_d4_lag_ms[i] / 1000.0,
+                              (unsigned long long) count);
+
+            } else {
+                d4_out_printf(o, "\"+Inf\"} %llu\n",
+                              (unsigned long long) count);
+            }
+        }
+
+        d4_out_printf(o, "d4_dispatch_lag_seconds_sum{type=\"%u\"} "
+                      "%llu.%03llu\n", (unsigned) type,
+                      (unsigned long long) sum / 1000,
+                      (unsigned long long) sum % 1000);
+        d4_out_printf(o, "d4_dispatch_lag_seconds_count{type=\"%u\"} %llu\n",
+                      (unsigned) type, (unsigned long long) count);
+    }
+
+    ngx_http_d4_metric(o, "d4_dispatch_oldest_seconds", "gauge",
+                       "Age of the oldest frame of a live session that is "
+                       "not dispatched.");
+
+    tp = ngx_timeofday();
+    now = (uint64_t) tp->sec * 1000 + tp->msec;
+
+    for (type = 0; type < 256; type++) {
+
+        if (m->sessions[type] == 0) {
+            continue;
+        }
+
+        ms = (m->undone[type] && m->undone[type] < now)
+             ? now - m->undone[type] : 0;
+
+        d4_out_printf(o, "d4_dispatch_oldest_seconds{type=\"%u\"} "
+                      "%llu.%03llu\n", (unsigned) type,
+                      (unsigned long long) ms / 1000,
+                      (unsigned long long) ms % 1000);
+    }
+}
+
+
 static void
 ngx_http_d4_metrics_send(ngx_http_d4_api_t *a)
 {
     ngx_http_d4_metrics_zone(a);
     ngx_http_d4_metrics_dispatch(a);
+    ngx_http_d4_metrics_lag(a);
     ngx_http_d4_metrics_redis(a);
 
     if (a->number & 1) {

@@ -87,6 +87,49 @@ ok(poll_until(10, sub {
 like($t->request('GET', '/metrics')->{content},
      qr/^d4_dispatch_elements_total\{type="8"\} 3$/m, 'elements by type');
 
+# how long dispatching takes, and how long what it cannot do waits
+
+sub metric { return ($t->request('GET', '/metrics')->{content}
+                     =~ /^\Q$_[0]\E (\S+)$/m)[0] }
+
+my $count = metric('d4_dispatch_lag_seconds_count{type="8"}');
+
+cmp_ok($count, '>=', 3, 'commits are counted');
+is(metric('d4_dispatch_lag_seconds_bucket{type="8",le="+Inf"}'), $count,
+   'in a histogram');
+cmp_ok(metric('d4_dispatch_lag_seconds_sum{type="8"}'), '<', 30 * $count,
+       'that sums up');
+
+{
+    my $hold = $t->sensor(%$two);
+
+    $hold->send("one\n");
+    ok(poll_until(10, sub { list('all') =~ /one$/ }), 'dispatched');
+    ok(poll_until(10, sub {
+        (metric('d4_dispatch_oldest_seconds{type="8"}') // 1) == 0
+    }), 'nothing waits');
+
+    # its cursor cannot be read for a while
+
+    my ($cursor) = grep { $queues->cmd('HGET', $_, 'uuid') eq $two->{uuid}
+                          && $queues->cmd('HGET', $_, 'type') == 8 }
+        $queues->keys('d4:cursor:*');
+
+    $t->allow(qr/WRONGTYPE/);
+    $queues->cmd('RENAME', $cursor, 'aside');
+    $queues->cmd('SET', $cursor, 'x');
+    $hold->send("two\n");
+    ok(poll_until(20, sub {
+        (metric('d4_dispatch_oldest_seconds{type="8"}') // 0) > 1
+    }), 'what waits is told');
+    $queues->cmd('RENAME', 'aside', $cursor);
+    ok(poll_until(20, sub {
+        (metric('d4_dispatch_oldest_seconds{type="8"}') // 1) == 0
+    }), 'until it is done');
+    like(list('all'), qr/ two$/, 'which it is');
+    $hold->finish;
+}
+
 # disks
 
 my $files;
