@@ -84,6 +84,8 @@ typedef struct {                       /* the queues of one session */
     ngx_msec_t               asked;    /* ngx_current_msec, when answered */
     ngx_atomic_uint_t        generation;
     unsigned                 known:1;
+    unsigned                 kept:1;   /* the API's keeper watches them, and
+                                          reports what is full or unread */
 } ngx_d4_targets_t;
 
 

@@ -386,6 +386,7 @@ static const char  ngx_d4_script_queues[] =
         "local r=redis.pcall('SMISMEMBER','analyzer_sensor_group:'..q,"
             "ARGV[3],ARGV[4]) "
         "if not r.err and r[1]+r[2]>0 then add(q) end end "
+    "out[#out+1]=redis.call('EXISTS','d4:keeper') "
     "return out";
 
 

@@ -191,6 +191,8 @@ ngx_d4_targets_parse(ngx_d4_targets_t *t, ngx_str_t *name, redisReply *reply)
     t->n = n;
     t->asked = ngx_current_msec;
     t->known = 1;
+    t->kept = (reply->elements % 4 == 1
+               && ngx_d4_reply_int(reply->element[reply->elements - 1]));
 
     return NGX_OK;
 }
@@ -291,6 +293,10 @@ ngx_d4_targets_pushed(ngx_d4_targets_t *t, redisReply **e, size_t n,
         if (dropped) {
             ngx_d4_dispatch_count(type, NGX_D4_COUNT_DROPPED,
                                   (uint64_t) dropped);
+        }
+
+        if (t->kept) {
+            flags &= ~15;
         }
 
         if (flags & 1) {

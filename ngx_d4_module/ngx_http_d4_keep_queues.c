@@ -54,16 +54,18 @@ static const char  ngx_http_d4_script_keep_lengths[] =
  * now, unread after (s), most elements, [queue, length, pushed, dropped]...
  * -> {queue, state, on}... that changed
  *
- * A queue is read when it has given more elements than at the last look, or is
- * empty; it is unread when it was not for so long.  Where nobody counts what is
- * pushed, only a queue that shrank has surely given some.
+ * A queue is full when it has reached its elements, or when something was
+ * dropped, as with bytes; no longer when something was taken and a tenth is
+ * free.  It is read when it has given more elements than at the last look, or
+ * is empty; it is unread when it was not for so long.  Where nobody counts what
+ * is pushed, only a queue that shrank has surely given some.
  */
 
 static const char  ngx_http_d4_script_keep_watch[] =
     "local now,unread,most,out=tonumber(ARGV[1]),tonumber(ARGV[2]),"
         "tonumber(ARGV[3]),{} "
     "local names={'length','read','full','unread','time','pushed',"
-        "'consumed'} "
+        "'consumed','dropped'} "
     "for i=4,#ARGV,4 do "
         "local q,n,pushed,dropped=ARGV[i],tonumber(ARGV[i+1]),"
             "tonumber(ARGV[i+2]),tonumber(ARGV[i+3]) "
@@ -72,11 +74,15 @@ static const char  ngx_http_d4_script_keep_watch[] =
         "for j,v in ipairs(names) do m[v]=tonumber(m[j] or '') end "
         "local read=m.read or now "
         "local consumed=pushed>=0 and pushed-dropped-n or -1 "
-        "if n<=0 or (m.length and n<m.length) "
-            "or (m.consumed and consumed>m.consumed) then read=now end "
         "local max=tonumber(redis.call('HGET','analyzer:'..q,'max_size') "
             "or '') or most "
-        "local full=n>=max and 1 or 0 "
+        "local drops=m.dropped and dropped>m.dropped "
+        "local taken=n<=0 or (m.length and n<m.length) "
+            "or (m.consumed and consumed>m.consumed) "
+        "local full=(n>=max or drops) and 1 or 0 "
+        "if full==0 and m.full==1 and (n>=max*0.9 or not taken) then "
+            "full=1 end "
+        "if taken then read=now end "
         "local idle=(n>0 and now-read>unread) and 1 or 0 "
         "local set={'length',n,'read',read,'full',full,'unread',idle,'time',"
             "now,'pushed',pushed,'consumed',consumed,'dropped',dropped} "

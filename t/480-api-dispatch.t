@@ -130,6 +130,44 @@ cmp_ok(metric('d4_dispatch_lag_seconds_sum{type="8"}'), '<', 30 * $count,
     $hold->finish;
 }
 
+# a queue that is full is told by one line, not by two
+
+{
+    my $id = $t->ok(201, 'POST', 'queues',
+                    body => { type => 8, max_size => 10 })->{id};
+    my $fill = $t->sensor(%$two);
+    my $lines = sub { scalar(my @l = $t->log_lines(qr/\Q$id\E.* \Q$_[0]\E/)) };
+
+    # both have to know the queue
+
+    ok(poll_until(10, sub {
+        $t->db('metadata')->cmd('EXISTS', "d4:watch:$id")
+    }), 'the keeper does');
+
+    for my $round (1, 2) {
+        ok(poll_until(20, sub {
+            $fill->send("line\n" x 5);
+            ($queues->cmd('HGET', "d4:queue:analyzer:8:$id", 'full') // 0) == 1
+        }), 'the dispatcher drops');
+        ok(poll_until(10, sub { $lines->('is full') >= $round }), 'it is told');
+
+        $queues->cmd('RPOP', "analyzer:8:$id", 5);
+        ok(poll_until(20, sub { $lines->('is no longer full') >= $round }),
+           'as is that it is not');
+        ok(poll_until(20, sub {
+            $fill->send("x\n");
+            $queues->cmd('RPOP', "analyzer:8:$id", 9);
+            ($queues->cmd('HGET', "d4:queue:analyzer:8:$id", 'full') // 1) == 0
+        }), 'the dispatcher knows it, too');
+    }
+
+    is($lines->('is full'), 2, 'one line for each time');
+    is($lines->('is no longer full'), 2, 'and for its end');
+    is($lines->('is not full any more'), 0, 'of one of them');
+    $fill->finish;
+    $t->ok(200, 'DELETE', "queues/$id");
+}
+
 # disks
 
 my $files;
