@@ -137,6 +137,7 @@ struct ngx_http_d4_api_s {
     unsigned                 unmatched:1;  /* nor is it in that state */
     unsigned                 body_read:1;
     unsigned                 answered:1;
+    unsigned                 header_sent:1;    /* of an answer of ours */
     unsigned                 streaming:1;
 };
 

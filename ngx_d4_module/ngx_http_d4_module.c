@@ -21,6 +21,7 @@ static char *ngx_http_d4_init_main(ngx_cycle_t *cycle, void *conf);
 static ngx_int_t ngx_http_d4_init_process(ngx_cycle_t *cycle);
 static void ngx_http_d4_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_d4_redis_state(ngx_d4_redis_t *rd, ngx_uint_t up);
+static void *ngx_http_d4_create_srv(ngx_conf_t *cf);
 static void *ngx_http_d4_create_conf(ngx_conf_t *cf);
 static char *ngx_http_d4_merge_conf(ngx_conf_t *cf, void *parent,
     void *child);
@@ -131,7 +132,7 @@ static ngx_http_module_t  ngx_http_d4_module_ctx = {
     NULL,                                  /* create main configuration */
     NULL,                                  /* init main configuration */
 
-    NULL,                                  /* create server configuration */
+    ngx_http_d4_create_srv,                /* create server configuration */
     NULL,                                  /* merge server configuration */
 
     ngx_http_d4_create_conf,               /* create location configuration */
@@ -314,6 +315,15 @@ ngx_http_d4_redis_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 }
 
 
+/* The names of locations with "d4_api on", for what fails before them. */
+
+static void *
+ngx_http_d4_create_srv(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_array_t *));
+}
+
+
 static void *
 ngx_http_d4_create_conf(ngx_conf_t *cf)
 {
@@ -345,6 +355,16 @@ ngx_http_d4_merge_conf(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_d4_conf_t  *prev = parent;
     ngx_http_d4_conf_t  *conf = child;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* "if" and "limit_except" within a location of ours */
+
+    if (clcf->noname && prev->api) {
+        conf->api = 1;
+    }
 
     ngx_conf_merge_value(conf->insecure, prev->insecure, 0);
     ngx_conf_merge_size_value(conf->body, prev->body, 1024 * 1024);
@@ -390,8 +410,10 @@ ngx_http_d4_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_d4_conf_t  *dlcf = conf;
 
-    ngx_str_t           *value;
-    ngx_http_d4_main_t  *dmcf;
+    ngx_str_t                  *value, *name;
+    ngx_array_t               **locations;
+    ngx_http_d4_main_t         *dmcf;
+    ngx_http_core_loc_conf_t   *clcf;
 
     value = cf->args->elts;
 
@@ -402,6 +424,23 @@ ngx_http_d4_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (ngx_strcasecmp(value[1].data, (u_char *) "on") != 0) {
         return "must be \"on\" or \"off\"";
     }
+
+    locations = ngx_http_conf_get_module_srv_conf(cf, ngx_http_d4_module);
+
+    if (*locations == NULL) {
+        *locations = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
+        if (*locations == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    name = ngx_array_push(*locations);
+    if (name == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    *name = clcf->name;
 
     dmcf = (ngx_http_d4_main_t *) ngx_get_conf(cf->cycle->conf_ctx,
                                                ngx_http_d4_core_module);

@@ -193,6 +193,8 @@ ngx_http_d4_send_type(ngx_http_d4_api_t *a, ngx_uint_t status,
 
     d4_out_init(&a->out);
 
+    a->header_sent = 1;
+
     rc = ngx_http_send_header(r);
 
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
@@ -303,6 +305,8 @@ ngx_http_d4_stream_begin(ngx_http_d4_api_t *a, const char *type)
 
     ngx_http_d4_headers(a, NGX_HTTP_OK, type);
     ngx_http_clear_content_length(r);
+
+    a->header_sent = 1;
 
     rc = ngx_http_send_header(r);
 
