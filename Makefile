@@ -1,7 +1,8 @@
 # make modules   the nginx modules, for the nginx that is installed (nginx-dev)
 # make client    the sensor client, build/d4
 # make sensors   the passive DNS sensor, build/d4-pdns
-# make install   copies the modules to nginx's directory of modules
+# make install   copies the modules to nginx's directory of modules, and
+#                d4-admin, which makes the first administrator, to sbindir
 # make run       an instance of its own under run/, shown at work
 # make stop      stops that instance; its data stays
 # make test      everything that is tested; LONG=1 takes more time over it
@@ -13,8 +14,8 @@
 # NGINX_SRC=DIR   builds for the nginx whose full sources are in DIR, with
 #                 NGINX_FLAGS=... as that nginx was configured
 # SANITIZE=1      builds with AddressSanitizer and UBSan, under build/asan
-# DESTDIR=, modulesdir=, bindir=   where install, install-client and
-#                 install-sensors copy to
+# DESTDIR=, modulesdir=, bindir=, sbindir=   where install, install-client
+#                 and install-sensors copy to
 
 SHELL = /bin/bash
 .SUFFIXES:
@@ -238,6 +239,7 @@ build/t/fuzz/%: build/f/t/fuzz/%.o build/f/libfuzzed.a
 modulesdir = $(shell PATH="$$PATH:/usr/sbin" nginx -V 2>&1 \
                  | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')
 bindir     = /usr/local/bin
+sbindir    = /usr/local/sbin
 
 install: modules
 	$(Q)[ -n "$(modulesdir)" ] \
@@ -249,6 +251,9 @@ install: modules
 	        || exit 1; \
 	    echo "  $(DESTDIR)$(modulesdir)/$$so"; \
 	done
+	$(Q)mkdir -p $(DESTDIR)$(sbindir)
+	$(Q)install -m 755 conf/d4-admin $(DESTDIR)$(sbindir)/d4-admin
+	@echo "  $(DESTDIR)$(sbindir)/d4-admin"
 
 install-client: client
 	$(Q)mkdir -p $(DESTDIR)$(bindir)

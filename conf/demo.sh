@@ -107,11 +107,12 @@ stored() {
 queue=d4d4d4d4-0000-4000-8000-00000000000
 
 make_queue() {
-    redis 0 SADD "analyzer:$1" "$queue$1" >/dev/null
-    redis 0 HSET "analyzer:$queue$1" type "$1" max_size 1000 \
-        description "make run" >/dev/null
-    redis 0 SADD all_analyzer_queues "$queue$1" >/dev/null
-    redis 0 PUBLISH d4:control queues >/dev/null
+    local answer
+
+    answer=$(api POST queues "{\"type\":$1,\"id\":\"$queue$1\",
+        \"max_size\":1000,\"description\":\"make run\"}") \
+        || [[ $answer == *"queue exists"* ]] \
+        || die "the queue was not made: $answer"
 }
 
 
