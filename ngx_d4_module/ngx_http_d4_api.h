@@ -319,6 +319,9 @@ void ngx_http_d4_stream_end(ngx_http_d4_api_t *a, ngx_uint_t whole);
 
 void ngx_http_d4_authenticate(ngx_http_d4_api_t *a);
 
+/* Something was changed: whoever comes next is asked about. */
+void ngx_http_d4_auth_forget(void);
+
 /* Counts a failure of this address and answers 401, or 429. */
 void ngx_http_d4_auth_failed(ngx_http_d4_api_t *a);
 

@@ -243,6 +243,8 @@ ngx_http_d4_announce(ngx_http_d4_api_t *a, const char *verb,
         p = ngx_snprintf(p, text + sizeof(text) - p, "%V", argument);
     }
 
+    ngx_http_d4_auth_forget();
+
     words = ngx_http_d4_words(a, "PUBLISH d4:control");
     ngx_http_d4_word(words, text, p - text);
     ngx_http_d4_ask_words(a, NGX_D4_REDIS_METADATA, words);

@@ -19,6 +19,33 @@
 #include "ngx_http_d4_auth.h"
 
 
+#define NGX_HTTP_D4_REMEMBERED  64     /* tokens, each for so many ms */
+#define NGX_HTTP_D4_REMEMBER    1000
+#define NGX_HTTP_D4_EMAIL       254
+
+
+/*
+ * Tokens that were good a moment ago, so that who reads many things asks Redis
+ * once a second who it is.  Forgotten with every change that is made here;
+ * elsewhere, one that is deleted is good for a second more.  Each has one
+ * place, by its hash.  Before a change, and where the answer is who it is,
+ * Redis is always asked.
+ */
+
+typedef struct {
+    u_char                   hash[D4_HASH];
+    ngx_msec_t               until;    /* ngx_current_msec */
+    time_t                   expires;  /* 0: never */
+    ngx_uint_t               rights;
+    ngx_uint_t               narrowed;
+    size_t                   len;      /* 0: nothing here */
+    u_char                   email[NGX_HTTP_D4_EMAIL];
+} ngx_http_d4_remembered_t;
+
+
+static ngx_http_d4_remembered_t *ngx_http_d4_place(ngx_str_t *hash);
+static ngx_uint_t ngx_http_d4_recall(ngx_http_d4_api_t *a);
+static void ngx_http_d4_remember(ngx_http_d4_api_t *a, time_t expires);
 static ngx_int_t ngx_http_d4_token(ngx_http_d4_api_t *a, ngx_str_t *token);
 static void ngx_http_d4_token_known(ngx_http_d4_api_t *a);
 static void ngx_http_d4_cookie_known(ngx_http_d4_api_t *a);
@@ -29,12 +56,12 @@ static void ngx_http_d4_auth_counted(ngx_http_d4_api_t *a);
 
 
 const char  ngx_http_d4_script_user[] =
-    "local e,role,id=ARGV[4],'','' "
+    "local e,role,id,until_=ARGV[4],'','',0 "
     "if ARGV[1]~='' then "
         "local t=redis.call('HMGET','d4:token:'..ARGV[1],"
             "'email','role','expires') "
         "if t[1] then "
-            "local until_=tonumber(t[3] or '') or 0 "
+            "until_=tonumber(t[3] or '') or 0 "
             "if until_>0 and until_<=tonumber(ARGV[3]) then return {} end "
             "e,role,id=t[1],t[2] or '',ARGV[1] "
         "elseif ARGV[2]~='' then "
@@ -47,7 +74,11 @@ const char  ngx_http_d4_script_user[] =
     "for i,v in ipairs({'admin','user','viewer','sensor_register'}) do "
         "if redis.call('SISMEMBER','user_role:'..v,e)==1 then "
             "r=r+2^(i-1) end end "
-    "return {e,r,role,id,p}";
+    "return {e,r,role,id,p,until_}";
+
+
+static ngx_http_d4_remembered_t
+    ngx_http_d4_remembered[NGX_HTTP_D4_REMEMBERED];
 
 
 static const struct {
@@ -144,6 +175,11 @@ ngx_http_d4_authenticate(ngx_http_d4_api_t *a)
 
     a->token = hash;
 
+    if (ngx_http_d4_recall(a)) {
+        ngx_http_d4_admit(a);
+        return;
+    }
+
     if (!d4_token_published((char *) token.data, token.len)) {
         ngx_str_null(&token);
     }
@@ -222,7 +258,7 @@ ngx_http_d4_token_known(ngx_http_d4_api_t *a)
     ngx_uint_t            rights;
     ngx_http_d4_reply_t  *e;
 
-    if (a->reply[0]->n != 5) {
+    if (a->reply[0]->n != 6) {
         ngx_http_d4_auth_failed(a);
         return;
     }
@@ -238,7 +274,80 @@ ngx_http_d4_token_known(ngx_http_d4_api_t *a)
         a->narrowed = (a->rights != rights);
     }
 
+    ngx_http_d4_remember(a, (time_t) e[5].integer);
+
     ngx_http_d4_admit(a);
+}
+
+
+static ngx_http_d4_remembered_t *
+ngx_http_d4_place(ngx_str_t *hash)
+{
+    return &ngx_http_d4_remembered[ngx_hextoi(hash->data, 4)
+                                   % NGX_HTTP_D4_REMEMBERED];
+}
+
+
+static ngx_uint_t
+ngx_http_d4_recall(ngx_http_d4_api_t *a)
+{
+    ngx_http_d4_remembered_t  *p;
+
+    p = ngx_http_d4_place(&a->token);
+
+    if (a->route->method != NGX_HTTP_GET
+        || a->route->rights == NGX_HTTP_D4_KNOWN
+        || p->len == 0
+        || ngx_memcmp(p->hash, a->token.data, D4_HASH) != 0
+        || (ngx_msec_int_t) (p->until - ngx_current_msec) <= 0
+        || (p->expires && p->expires <= ngx_time()))
+    {
+        return 0;
+    }
+
+    a->user = ngx_http_d4_copy(a, p->email, p->len);
+    a->rights = p->rights;
+    a->narrowed = p->narrowed;
+
+    return a->user.len != 0;
+}
+
+
+/*
+ * The second began when Redis was asked.  Answers come in the order of the
+ * questions: one that is remembered after a change was asked for knows of it.
+ */
+
+static void
+ngx_http_d4_remember(ngx_http_d4_api_t *a, time_t expires)
+{
+    ngx_msec_t                 took;
+    ngx_http_d4_remembered_t  *p;
+
+    took = (ngx_msec_t) (a->asks[0].took / 1000) + 1;
+
+    if (a->route->method != NGX_HTTP_GET || took >= NGX_HTTP_D4_REMEMBER
+        || a->user.len == 0 || a->user.len > NGX_HTTP_D4_EMAIL)
+    {
+        return;
+    }
+
+    p = ngx_http_d4_place(&a->token);
+
+    ngx_memcpy(p->hash, a->token.data, D4_HASH);
+    p->until = ngx_current_msec + NGX_HTTP_D4_REMEMBER - took;
+    p->expires = expires;
+    p->rights = a->rights;
+    p->narrowed = a->narrowed;
+    p->len = a->user.len;
+    ngx_memcpy(p->email, a->user.data, a->user.len);
+}
+
+
+void
+ngx_http_d4_auth_forget(void)
+{
+    ngx_memzero(ngx_http_d4_remembered, sizeof(ngx_http_d4_remembered));
 }
 
 
@@ -341,7 +450,7 @@ ngx_http_d4_cookie_user(ngx_http_d4_api_t *a)
     then = a->data;
     a->data = NULL;
 
-    if (a->reply[0]->n == 5) {
+    if (a->reply[0]->n == 6) {
         e = a->reply[0]->element;
 
         ngx_http_d4_stamp(stamp, &e[4].str);

@@ -166,7 +166,7 @@ ngx_http_d4_login_check(ngx_http_d4_api_t *a)
 
     ngx_memcpy(p->hash, NGX_HTTP_D4_NOBODY, D4_BCRYPT);
 
-    if (a->reply[0]->n == 5) {
+    if (a->reply[0]->n == 6) {
         hash = &a->reply[0]->element[4].str;
 
         if (hash->len == D4_BCRYPT) {

@@ -161,6 +161,7 @@ ngx_http_d4_send_type(ngx_http_d4_api_t *a, ngx_uint_t status,
     if (a->route && !(a->route->flags & NGX_HTTP_D4_QUIET)
         && a->route->method != NGX_HTTP_GET)
     {
+        ngx_http_d4_auth_forget();
         ngx_http_d4_audit(a, status);
     }
 

@@ -112,6 +112,58 @@ $cache->cmd('FLUSHDB');
 }
 
 
+# A token that was used for reading a moment ago and is deleted, in another
+# worker or by another program: soon nothing, and never a change.
+
+{
+    my $new = $t->ok(201, 'POST', 'tokens', body => { name => 'gone soon' });
+
+    $t->{token}{gone} = $new->{token};
+
+    # on one connection, so that it is one worker that has seen it
+
+    my $agent = HTTP::Tiny->new(keep_alive => 1, timeout => 30);
+
+    is($t->request('GET', 'sensors', as => 'gone', agent => $agent)->{status},
+       200, 'it reads');
+
+    my ($key) = grep { $users->cmd('HGET', $_, 'name') eq 'gone soon' }
+        $users->keys('d4:token:*');
+
+    $users->cmd('DEL', $key);
+    my $gone = time();
+
+    is($t->request('PUT', 'types/3', as => 'gone', agent => $agent)->{status},
+       401, 'no change');
+    ok(poll_until(10, sub {
+        $t->request('GET', 'sensors', as => 'gone', agent => $agent)->{status}
+            =~ /^4/
+    }), 'then nothing at all');
+    note(sprintf 'after %.1f s', time() - $gone);
+    $cache->cmd('FLUSHDB');
+
+    # one of a user whose role is another by the API: at once, in that worker
+
+    my $mail = 'second@example.org';
+
+    $t->user('user', $mail);
+    my $second = delete $t->{token}{user};
+    $t->user('user');
+    $t->{token}{second} = $second;
+
+    is($t->request('GET', 'sensors', as => 'second', agent => $agent)
+       ->{status}, 200, 'a user reads');
+    $t->ok(200, 'PATCH', "users/$mail", agent => $agent,
+           body => { role => 'sensor_register' });
+    is($t->request('GET', 'sensors', as => 'second', agent => $agent)
+       ->{status}, 403, 'and is none any more');
+    $t->ok(200, 'DELETE', "users/$mail", agent => $agent);
+    is($t->request('GET', 'sensors', as => 'second', agent => $agent)
+       ->{status}, 401, 'and is gone');
+    $cache->cmd('FLUSHDB');
+}
+
+
 # Failures are limited by address; valid tokens are not locked out.
 
 {
