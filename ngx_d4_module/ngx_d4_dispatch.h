@@ -293,12 +293,22 @@ void ngx_d4_dispatch_forget_meta(ngx_d4_dispatch_t *d);
 void ngx_d4_dispatch_seen(ngx_d4_dispatch_t *d);
 
 
-/* ngx_d4_dispatch_commit.c: the cursor */
+/* ngx_d4_dispatch_commit.c: the cursor moves */
 
-void ngx_d4_dispatch_open(ngx_d4_dispatch_t *d);
 void ngx_d4_dispatch_name(ngx_d4_dispatch_t *d);
 void ngx_d4_dispatch_commit(ngx_d4_dispatch_t *d);
+
+/* The file goes to be compressed. */
+void ngx_d4_dispatch_close_file(ngx_d4_dispatch_t *d);
+
+
+/* ngx_d4_dispatch_cursor.c: whose it is */
+
+void ngx_d4_dispatch_open(ngx_d4_dispatch_t *d);
 void ngx_d4_dispatch_drop(ngx_d4_dispatch_t *d);
+
+/* It is gone: makes it again, or gives the session up. */
+void ngx_d4_dispatch_check(ngx_d4_dispatch_t *d);
 
 /* Gives up what is somebody else's by now. */
 void ngx_d4_dispatch_verify(ngx_d4_dispatch_t *d);
