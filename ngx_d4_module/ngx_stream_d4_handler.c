@@ -224,7 +224,7 @@ ngx_stream_d4_deadline(ngx_event_t *ev)
         && (ngx_d4_session_held_up(ctx->d4) || ngx_stream_d4_late(ctx)))
     {
 
-        /* what waits in the socket waits for Redis or us, not for the sensor */
+        /* what waits in the socket waits for Redis or for us */
 
         ngx_stream_d4_drain_timer(ctx);
         return;
@@ -249,7 +249,7 @@ ngx_stream_d4_deadline(ngx_event_t *ev)
 static ngx_uint_t
 ngx_stream_d4_late(ngx_stream_d4_ctx_t *ctx)
 {
-    if (ngx_current_msec - ctx->deadline.timer.key < NGX_STREAM_D4_LATE
+    if (ngx_current_msec - ctx->drain_until < NGX_STREAM_D4_LATE
         || ctx->late == NGX_STREAM_D4_LATE_MAX)
     {
         return 0;
@@ -686,18 +686,26 @@ ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason)
 static void
 ngx_stream_d4_drain_timer(ngx_stream_d4_ctx_t *ctx)
 {
+    ngx_msec_t                 timeout;
     ngx_stream_d4_srv_conf_t  *dscf;
 
     dscf = ngx_stream_get_module_srv_conf(ctx->session, ngx_stream_d4_module);
+
+    timeout = dscf->drain_timeout;
+
+    if (ngx_stream_d4_brief(ctx->end)) {
+        timeout = ngx_min(timeout, NGX_STREAM_D4_BRIEF);
+    }
 
     if (ctx->deadline.timer_set) {
         ngx_del_timer(&ctx->deadline);
     }
 
-    ngx_add_timer(&ctx->deadline,
-                  ngx_stream_d4_brief(ctx->end)
-                  ? ngx_min(dscf->drain_timeout, NGX_STREAM_D4_BRIEF)
-                  : dscf->drain_timeout);
+    /* nginx forgets the time of a timer that has expired */
+
+    ctx->drain_until = ngx_current_msec + timeout;
+
+    ngx_add_timer(&ctx->deadline, timeout);
 }
 
 

@@ -47,6 +47,7 @@ typedef struct {
     uint64_t                 begun;    /* the frame begun_at is about */
     ngx_d4_session_info_t    info;     /* once d4 is gone */
 
+    ngx_msec_t               drain_until;
     unsigned                 asked:1;
     unsigned                 answered:1;
     unsigned                 started:1;    /* the content handler ran */
