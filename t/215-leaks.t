@@ -70,7 +70,9 @@ sub open_now {
         D4::Proc::slurp("/proc/$worker/stat") =~ /^\d+ \(.*\) T /
     }, 0.001);
 
-    my $n = grep { 1 } open_files_of($worker, $t->{data});
+    # a thread on its way to a file holds a directory
+
+    my $n = grep { !-d } open_files_of($worker, $t->{data});
 
     kill('CONT', $worker);
 
