@@ -492,15 +492,12 @@ ngx_http_d4_later(ngx_http_d4_api_t *a, ngx_msec_t ms, ngx_http_d4_pt next)
 static void
 ngx_http_d4_later_handler(ngx_event_t *ev)
 {
-    ngx_connection_t   *c;
     ngx_http_d4_api_t  *a;
 
-    c = ev->data;
     a = (ngx_http_d4_api_t *) ((u_char *) ev
                                - offsetof(ngx_http_d4_api_t, timer));
 
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ev->log, 0, "http d4 api step: *%uA",
-                   c->number);
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ev->log, 0, "http d4 api step");
 
     ngx_http_d4_enter(a, ngx_http_d4_step);
 }
