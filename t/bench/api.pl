@@ -103,3 +103,4 @@ printf "| %-13s | %7d | %10.0f | %8s | %8s | %10.0f | %8s | %8s | %8.0f %% |\n",
 print "\n";
 
 $t->finish;
+done_testing();
