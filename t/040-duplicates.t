@@ -193,6 +193,10 @@ sub twin {
 
     my @old = $t->reload;
 
+    # an old worker that takes it would soon ask it to go as well
+
+    $t->wait_log("$_#$_: gracefully shutting down", 20) for @old;
+
     # while its former session is drained, for longer than a duplicate waits
 
     my $early = twin($deaf);
