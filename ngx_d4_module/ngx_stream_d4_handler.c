@@ -551,7 +551,10 @@ ngx_stream_d4_feed(ngx_stream_d4_ctx_t *ctx, u_char *buf, size_t len)
 
             if (end == D4_END_NONE && !ctx->live) {
                 ctx->live = 1;
-                ngx_del_timer(&ctx->deadline);
+
+                if (!ctx->draining) {
+                    ngx_del_timer(&ctx->deadline);
+                }
             }
 
             break;

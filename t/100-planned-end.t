@@ -206,6 +206,12 @@ for my $how ('stands still', 'is full') {
     is_deeply([ $t->messages($half->{uuid}) ], [ 'one', 'two' ],
               'the frame that was begun is kept');
 
+    # one that had not begun, does so now and does not listen either
+
+    $empty->send('late');
+    ok(poll_until(2, sub { $t->messages($empty->{uuid}) == 1 }),
+       'a first frame during the drain is kept');
+
     poll_until(10, sub {
         $n++ if $talks->{sock} && $talks->send('more');
         !$t->{nginx_proc}->alive;
