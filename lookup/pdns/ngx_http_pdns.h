@@ -527,7 +527,7 @@ ngx_int_t ngx_http_pdns_ingest(ngx_http_request_t *r);
 
 typedef struct ngx_http_pdns_waiter_s  ngx_http_pdns_waiter_t;
 
-/* What was taken before has been stored. */
+/* What was taken before has been stored, or there is room. */
 typedef void (*ngx_http_pdns_stored_pt)(void *data);
 
 struct ngx_http_pdns_waiter_s {
@@ -557,10 +557,16 @@ pdns_result_t ngx_http_pdns_store_wanted(pdns_record_t *r);
  * it is written at once.
  */
 void ngx_http_pdns_store_wait(ngx_http_pdns_waiter_t *w, ngx_uint_t now);
-void ngx_http_pdns_store_forget(ngx_http_pdns_waiter_t *w);
 
-/* 1 when more may be taken. */
+/*
+ * 1 when more may be taken.  When it is 0: calls the waiter as soon as that
+ * may have changed, which is well before all is stored.
+ */
 ngx_uint_t ngx_http_pdns_store_room(void);
+void ngx_http_pdns_store_wait_room(ngx_http_pdns_waiter_t *w);
+
+/* It waits no more, for either. */
+void ngx_http_pdns_store_forget(ngx_http_pdns_waiter_t *w);
 
 
 /* The published analyzer's database, taken over (ngx_http_pdns_migrate.c). */

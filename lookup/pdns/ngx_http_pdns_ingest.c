@@ -181,6 +181,7 @@ ngx_http_pdns_ingest_go(ngx_http_pdns_post_t *post)
 
         if (!ngx_http_pdns_store_room()) {
             ngx_http_pdns_ingest_wait(post);
+            ngx_http_pdns_store_wait_room(&post->waiter);
             return;
         }
 
@@ -217,6 +218,7 @@ ngx_http_pdns_ingest_go(ngx_http_pdns_post_t *post)
     post->complete = 1;
 
     ngx_http_pdns_ingest_wait(post);
+    ngx_http_pdns_store_wait(&post->waiter, 1);
 }
 
 
@@ -314,7 +316,6 @@ ngx_http_pdns_ingest_wait(ngx_http_pdns_post_t *post)
     post->waiting = 1;
 
     ngx_add_timer(&post->timer, NGX_HTTP_PDNS_WAIT);
-    ngx_http_pdns_store_wait(&post->waiter, 1);
 }
 
 

@@ -387,7 +387,7 @@ ngx_http_pdns_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_value(pmcf->legacy, 1);
     ngx_conf_init_uint_value(pmcf->legacy_limit, 10000);
     ngx_conf_init_msec_value(pmcf->sweep, 3600000);
-    ngx_conf_init_size_value(pmcf->memory, 32 * 1024 * 1024);
+    ngx_conf_init_size_value(pmcf->memory, 128 * 1024 * 1024);
     ngx_conf_init_msec_value(pmcf->flush, 1000);
 
     if (pmcf->memory < 1024 * 1024) {

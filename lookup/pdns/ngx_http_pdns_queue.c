@@ -188,7 +188,7 @@ ngx_http_pdns_queue_more(ngx_http_pdns_queue_t *queue)
 
     if (queue->out == 0 && !queue->waiting) {
         queue->waiting = 1;
-        ngx_http_pdns_store_wait(&queue->waiter, 1);
+        ngx_http_pdns_store_wait_room(&queue->waiter);
     }
 }
 

@@ -45,6 +45,7 @@ typedef struct {
     size_t                     epoch_len;
     ngx_queue_t                open_waiters;
     ngx_queue_t                sent_waiters;
+    ngx_queue_t                room_waiters;
     ngx_event_t                timer;     /* the open batch is old */
     ngx_event_t                retry;
     ngx_str_t                 *sensor;    /* of the line at hand */
@@ -68,6 +69,7 @@ static void ngx_http_pdns_store_epoch(redisReply *reply);
 static void ngx_http_pdns_store_timer(ngx_event_t *ev);
 static void ngx_http_pdns_store_retry(ngx_event_t *ev);
 static void ngx_http_pdns_store_move(ngx_queue_t *to, ngx_queue_t *from);
+static void ngx_http_pdns_store_tell(ngx_queue_t *waiters);
 
 
 static ngx_http_pdns_store_t  ngx_http_pdns_store;
@@ -105,6 +107,7 @@ ngx_http_pdns_store_init(ngx_cycle_t *cycle)
 
     ngx_queue_init(&s->open_waiters);
     ngx_queue_init(&s->sent_waiters);
+    ngx_queue_init(&s->room_waiters);
 
     ngx_http_pdns_store_event(&s->timer, ngx_http_pdns_store_timer);
     ngx_http_pdns_store_event(&s->retry, ngx_http_pdns_store_retry);
@@ -339,12 +342,13 @@ ngx_http_pdns_store_wanted(pdns_record_t *r)
 }
 
 
+/* A half each: one batch fills up while the other one is on its way. */
+
 ngx_uint_t
 ngx_http_pdns_store_room(void)
 {
     return pdns_batch_held(ngx_http_pdns_store.open)
-           + pdns_batch_held(ngx_http_pdns_store.sent)
-           < ngx_http_pdns_worker.conf->memory;
+           < ngx_http_pdns_worker.conf->memory / 2;
 }
 
 
@@ -369,6 +373,15 @@ ngx_http_pdns_store_wait(ngx_http_pdns_waiter_t *w, ngx_uint_t now)
     {
         ngx_http_pdns_store_turn();
     }
+}
+
+
+void
+ngx_http_pdns_store_wait_room(ngx_http_pdns_waiter_t *w)
+{
+    ngx_queue_insert_tail(&ngx_http_pdns_store.room_waiters, &w->queue);
+
+    ngx_http_pdns_store_turn();
 }
 
 
@@ -636,10 +649,9 @@ ngx_http_pdns_store_epoch(redisReply *reply)
 static void
 ngx_http_pdns_store_answered(void)
 {
-    ngx_queue_t             done, *q;
+    ngx_queue_t             done, room;
     pdns_added_t            added;
     ngx_http_pdns_store_t  *s;
-    ngx_http_pdns_waiter_t *w;
 
     s = &ngx_http_pdns_store;
 
@@ -655,20 +667,34 @@ ngx_http_pdns_store_answered(void)
     pdns_batch_reset(s->sent);
 
     ngx_queue_init(&done);
+    ngx_queue_init(&room);
     ngx_http_pdns_store_move(&done, &s->sent_waiters);
+    ngx_http_pdns_store_move(&room, &s->room_waiters);
 
     s->timer.cancelable = ngx_queue_empty(&s->open_waiters);
 
     /* the next one is on its way before anybody gives more */
 
     if (pdns_batch_size(s->open) >= NGX_HTTP_PDNS_RECORDS
-        || !ngx_queue_empty(&s->open_waiters))
+        || !ngx_queue_empty(&s->open_waiters)
+        || !ngx_queue_empty(&room))
     {
         ngx_http_pdns_store_turn();
     }
 
-    while (!ngx_queue_empty(&done)) {
-        q = ngx_queue_head(&done);
+    ngx_http_pdns_store_tell(&done);
+    ngx_http_pdns_store_tell(&room);
+}
+
+
+static void
+ngx_http_pdns_store_tell(ngx_queue_t *waiters)
+{
+    ngx_queue_t             *q;
+    ngx_http_pdns_waiter_t  *w;
+
+    while (!ngx_queue_empty(waiters)) {
+        q = ngx_queue_head(waiters);
         ngx_queue_remove(q);
 
         w = ngx_queue_data(q, ngx_http_pdns_waiter_t, queue);

@@ -2,6 +2,7 @@
 #include "pdns_batch_core.h"
 #include "pdns_error.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ static pdns_entry_t *pdns_batch_entry(pdns_batch_t *b, pdns_node_t *name,
     const uint8_t *m, size_t len);
 static int pdns_batch_fill(pdns_batch_t *b, pdns_entry_t *e,
     const pdns_record_t *r);
-static int pdns_batch_extra(pdns_batch_t *b, pdns_entry_t *e,
+static int pdns_batch_rest(pdns_batch_t *b, pdns_entry_t *e,
     const pdns_record_t *r);
 static int pdns_batch_text(pdns_batch_t *b, pdns_entry_t *e, char kind,
     const pdns_str_t *text, uint64_t last);
@@ -236,7 +237,7 @@ pdns_batch_add(pdns_batch_t *b, const pdns_record_t *r)
 
     /* a failure leaves nothing that is not added again */
 
-    if (pdns_batch_extra(b, e, r) != 0
+    if (pdns_batch_rest(b, e, r) != 0
         || (e->target == NULL && pdns_batch_fill(b, e, r) != 0))
     {
         return -1;
@@ -254,10 +255,6 @@ pdns_batch_add(pdns_batch_t *b, const pdns_record_t *r)
 
     if (e->count > PDNS_COUNT_MAX) {
         e->count = PDNS_COUNT_MAX;
-    }
-
-    if (r->before > e->before) {
-        e->before = (r->before < PDNS_COUNT_MAX) ? r->before : PDNS_COUNT_MAX;
     }
 
     return 0;
@@ -286,16 +283,14 @@ pdns_batch_name(pdns_batch_t *b, const pdns_name_t *name)
         }
     }
 
-    node = pdns_alloc(b, sizeof(pdns_node_t) + name->len);
+    node = pdns_alloc(b, offsetof(pdns_node_t, data) + name->len);
     if (node == NULL) {
         return NULL;
     }
 
-    memset(node, 0, sizeof(pdns_node_t));
+    memset(node, 0, offsetof(pdns_node_t, data));
 
     node->link.hash = hash;
-    node->index = hash;
-    node->last = &node->first;
     node->owner = 1;
     node->len = name->len;
     memcpy(node->data, name->wire, name->len);
@@ -411,22 +406,20 @@ pdns_batch_target(pdns_batch_t *b, const pdns_record_t *r)
         more = r->rdata.name.len;
     }
 
-    node = pdns_alloc(b, sizeof(pdns_node_t) + key.len + more);
+    node = pdns_alloc(b, offsetof(pdns_node_t, data) + key.len + more);
     if (node == NULL) {
         return NULL;
     }
 
-    memset(node, 0, sizeof(pdns_node_t));
+    memset(node, 0, offsetof(pdns_node_t, data));
 
     node->link.hash = hash;
-    node->last = &node->first;
     node->len = (uint16_t) key.len;
     memcpy(node->data, key.data, key.len);
 
     /* what is indexed stands behind the key */
 
     if (r->rdata.alen != 0) {
-        node->index = hash;
         node->alen = r->rdata.alen;
         memcpy(node->data + key.len, r->rdata.addr, node->alen);
 
@@ -435,8 +428,6 @@ pdns_batch_target(pdns_batch_t *b, const pdns_record_t *r)
         }
 
     } else if (r->rdata.named && r->rdata.name.labels > 0) {
-        node->index = pdns_hash(b->seed, r->rdata.name.wire,
-                                r->rdata.name.len);
         node->wlen = r->rdata.name.len;
         memcpy(node->data + key.len, r->rdata.name.wire, node->wlen);
 
@@ -477,12 +468,12 @@ pdns_batch_entry(pdns_batch_t *b, pdns_node_t *name, const uint8_t *m,
         }
     }
 
-    e = pdns_alloc(b, sizeof(pdns_entry_t) + len);
+    e = pdns_alloc(b, offsetof(pdns_entry_t, member) + len);
     if (e == NULL) {
         return NULL;
     }
 
-    memset(e, 0, sizeof(pdns_entry_t));
+    memset(e, 0, offsetof(pdns_entry_t, member));
 
     e->link.hash = hash;
     e->name = name;
@@ -498,24 +489,13 @@ pdns_batch_entry(pdns_batch_t *b, pdns_node_t *name, const uint8_t *m,
 static int
 pdns_batch_fill(pdns_batch_t *b, pdns_entry_t *e, const pdns_record_t *r)
 {
-    size_t        n;
     char         *text;
-    uint8_t      *copy, rm[PDNS_MEMBER_R];
     pdns_node_t  *target;
 
     target = pdns_batch_target(b, r);
     if (target == NULL) {
         return -1;
     }
-
-    n = pdns_key_rmember(rm, &r->name, &r->rdata);
-
-    copy = pdns_alloc(b, n);
-    if (copy == NULL) {
-        return -1;
-    }
-
-    memcpy(copy, rm, n);
 
     if (pdns_member_digest(e->member, e->mlen) != NULL) {
         text = pdns_alloc(b, r->rdata.len);
@@ -524,21 +504,18 @@ pdns_batch_fill(pdns_batch_t *b, pdns_entry_t *e, const pdns_record_t *r)
         }
 
         memcpy(text, r->rdata.text, r->rdata.len);
-        e->text.data = text;
-        e->text.len = r->rdata.len;
+        e->rest->text.data = text;
+        e->rest->text.len = r->rdata.len;
     }
 
-    e->rmember = copy;
-    e->rlen = (uint16_t) n;
     e->target = target;
+    e->whole = !r->rdata.named || r->rdata.whole;
 
-    *target->last = e;
-    target->last = &e->next_of_target;
+    e->next_of_target = target->first;
+    target->first = e;
 
-    /* the list of a name goes through its entries in the same way */
-
-    *e->name->last = e;
-    e->name->last = &e->next_of_name;
+    e->next_of_name = e->name->first;
+    e->name->first = e;
 
     pdns_table_put(&b->entries, &e->link);
 
@@ -547,17 +524,44 @@ pdns_batch_fill(pdns_batch_t *b, pdns_entry_t *e, const pdns_record_t *r)
 
 
 static int
-pdns_batch_extra(pdns_batch_t *b, pdns_entry_t *e, const pdns_record_t *r)
+pdns_batch_rest(pdns_batch_t *b, pdns_entry_t *e, const pdns_record_t *r)
 {
+    pdns_rest_t  *rest;
+
+    rest = e->rest;
+
+    if (rest == NULL) {
+
+        if (r->before == 0 && r->zone_first == 0 && r->bailiwick.data == NULL
+            && r->sensor.data == NULL && r->origin.data == NULL
+            && pdns_member_digest(e->member, e->mlen) == NULL)
+        {
+            return 0;
+        }
+
+        rest = pdns_alloc(b, sizeof(pdns_rest_t));
+        if (rest == NULL) {
+            return -1;
+        }
+
+        memset(rest, 0, sizeof(pdns_rest_t));
+        e->rest = rest;
+    }
+
+    if (r->before > rest->before) {
+        rest->before = (r->before < PDNS_COUNT_MAX) ? r->before
+                                                    : PDNS_COUNT_MAX;
+    }
+
     if (r->zone_first != 0) {
         e->name->extra = 1;
 
-        if (e->zone_first == 0 || r->zone_first < e->zone_first) {
-            e->zone_first = r->zone_first;
+        if (rest->zone_first == 0 || r->zone_first < rest->zone_first) {
+            rest->zone_first = r->zone_first;
         }
 
-        if (r->zone_last > e->zone_last) {
-            e->zone_last = r->zone_last;
+        if (r->zone_last > rest->zone_last) {
+            rest->zone_last = r->zone_last;
         }
     }
 
@@ -582,7 +586,7 @@ pdns_batch_text(pdns_batch_t *b, pdns_entry_t *e, char kind,
         return 0;
     }
 
-    for (more = e->extra; more != NULL; more = more->next) {
+    for (more = e->rest->extra; more != NULL; more = more->next) {
 
         if (more->kind == kind && more->len == text->len
             && memcmp(more->text, text->data, text->len) == 0)
@@ -595,7 +599,7 @@ pdns_batch_text(pdns_batch_t *b, pdns_entry_t *e, char kind,
         }
     }
 
-    if (e->nextra == PDNS_EXTRAS) {
+    if (e->rest->nextra == PDNS_EXTRAS) {
         return -1;
     }
 
@@ -609,9 +613,9 @@ pdns_batch_text(pdns_batch_t *b, pdns_entry_t *e, char kind,
     more->len = text->len;
     memcpy(more->text, text->data, text->len);
 
-    more->next = e->extra;
-    e->extra = more;
-    e->nextra++;
+    more->next = e->rest->extra;
+    e->rest->extra = more;
+    e->rest->nextra++;
     e->name->extra = 1;
 
     return 0;

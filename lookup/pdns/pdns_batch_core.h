@@ -70,11 +70,9 @@ struct pdns_node_s {
     pdns_group_t   *group;             /* NULL: it has no index */
     pdns_node_t    *next_of_group;
     pdns_entry_t   *first;
-    pdns_entry_t  **last;
-    unsigned        extra:1;           /* E: is written, too */
-    unsigned        sent:1;            /* its indexes are on the way */
-    unsigned        owner:1;           /* a name; else data */
-    uint64_t        index;             /* hash of what is indexed */
+    uint8_t         extra;             /* E: is written, too */
+    uint8_t         sent;              /* its indexes are on the way */
+    uint8_t         owner;             /* a name; else data */
     uint8_t         alen;              /* the address behind the key */
     uint8_t         wlen;              /* the name behind the key */
     uint16_t        len;
@@ -93,6 +91,20 @@ typedef struct pdns_more_s {
 } pdns_more_t;
 
 
+/* what few records have */
+
+typedef struct {
+    uint64_t        before;
+    uint64_t        zone_first;
+    uint64_t        zone_last;
+    pdns_str_t      text;              /* of data kept by its digest */
+    pdns_more_t    *extra;
+    uint16_t        nextra;
+} pdns_rest_t;
+
+
+/* There are as many as memory holds, so what they take is what is summed. */
+
 struct pdns_entry_s {
     pdns_link_t     link;
     pdns_node_t    *name;
@@ -102,14 +114,8 @@ struct pdns_entry_s {
     uint64_t        first;
     uint64_t        last;
     uint64_t        count;
-    uint64_t        before;
-    uint64_t        zone_first;
-    uint64_t        zone_last;
-    pdns_str_t      text;              /* of data kept by its digest */
-    pdns_more_t    *extra;
-    uint16_t        nextra;
-    const uint8_t  *rmember;
-    uint16_t        rlen;
+    pdns_rest_t    *rest;
+    uint8_t         whole;             /* the target is all of the data */
     uint8_t         mlen;
     uint8_t         member[];
 };

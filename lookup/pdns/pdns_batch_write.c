@@ -25,6 +25,8 @@ static void pdns_write_extra(pdns_batch_t *b, pdns_resp_t *w,
     const pdns_key_t *key, pdns_entry_t *e);
 static void pdns_write_target(pdns_batch_t *b, pdns_resp_t *w,
     pdns_node_t *node, pdns_entry_t *e, pdns_entry_t *end, size_t n);
+static uint64_t pdns_node_index(const pdns_batch_t *b,
+    const pdns_node_t *node);
 static void pdns_todo(pdns_batch_t *b, pdns_node_t *node);
 static pdns_node_t *pdns_write_group(pdns_batch_t *b, pdns_resp_t *w,
     pdns_seen_t *seen, pdns_node_t *node);
@@ -196,12 +198,23 @@ pdns_write_next(pdns_batch_t *b, const pdns_seen_t *seen, pdns_entry_t *e)
     b->node = node->all;
 
     if (node->group != NULL && node->first != NULL) {
-        node->sent = !pdns_seen(seen, node->index);
+        node->sent = !pdns_seen(seen, pdns_node_index(b, node));
 
         if (node->sent) {
             pdns_todo(b, node);
         }
     }
+}
+
+
+/* The hash of what is indexed: a name, wherever it stands, or an address. */
+
+static uint64_t
+pdns_node_index(const pdns_batch_t *b, const pdns_node_t *node)
+{
+    return (node->wlen == 0) ? node->link.hash
+                             : pdns_hash(b->seed, node->data + node->len,
+                                         node->wlen);
 }
 
 
@@ -319,11 +332,11 @@ pdns_write_count(pdns_batch_t *b, pdns_resp_t *w, const pdns_key_t *key,
         pdns_expect(b, w, PDNS_REPLY_OTHER);
     }
 
-    if (e->before != 0) {
+    if (e->rest != NULL && e->rest->before != 0) {
         pdns_resp_command(w, 5, "ZADD");
         pdns_resp_word(w, key->data, key->len);
         pdns_resp_text(w, "GT");
-        pdns_resp_number(w, (int64_t) e->before);
+        pdns_resp_number(w, (int64_t) e->rest->before);
         pdns_resp_prefixed(w, 'b', e->member, e->mlen);
         pdns_expect(b, w, PDNS_REPLY_OTHER);
     }
@@ -338,8 +351,15 @@ pdns_write_extra(pdns_batch_t *b, pdns_resp_t *w, const pdns_key_t *key,
     uint8_t       member[PDNS_EXTRA];
     pdns_str_t    text;
     pdns_more_t  *more;
+    pdns_rest_t  *rest;
 
-    n = e->nextra + ((e->zone_first != 0) ? 2 : 0);
+    rest = e->rest;
+
+    if (rest == NULL) {
+        return;
+    }
+
+    n = rest->nextra + ((rest->zone_first != 0) ? 2 : 0);
 
     if (n == 0) {
         return;
@@ -349,19 +369,19 @@ pdns_write_extra(pdns_batch_t *b, pdns_resp_t *w, const pdns_key_t *key,
     pdns_resp_word(w, key->data, key->len);
     pdns_resp_text(w, "GT");
 
-    if (e->zone_first != 0) {
-        pdns_resp_number(w, -(int64_t) e->zone_first);
+    if (rest->zone_first != 0) {
+        pdns_resp_number(w, -(int64_t) rest->zone_first);
         n = pdns_extra_member(member, PDNS_EXTRA_ZONE_FIRST, e->member,
                               e->mlen, NULL);
         pdns_resp_word(w, member, n);
 
-        pdns_resp_number(w, (int64_t) e->zone_last);
+        pdns_resp_number(w, (int64_t) rest->zone_last);
         n = pdns_extra_member(member, PDNS_EXTRA_ZONE_LAST, e->member,
                               e->mlen, NULL);
         pdns_resp_word(w, member, n);
     }
 
-    for (more = e->extra; more != NULL; more = more->next) {
+    for (more = rest->extra; more != NULL; more = more->next) {
         text.data = more->text;
         text.len = more->len;
 
@@ -380,7 +400,10 @@ static void
 pdns_write_target(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node,
     pdns_entry_t *e, pdns_entry_t *end, size_t n)
 {
+    size_t         len;
+    uint8_t        rm[PDNS_MEMBER_R];
     pdns_key_t     key;
+    pdns_name_t    name;
     pdns_entry_t  *from;
 
     pdns_resp_command(w, 3 + 2 * n, "ZADD");
@@ -388,8 +411,12 @@ pdns_write_target(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node,
     pdns_resp_text(w, "GT");
 
     for (from = e; from != end; from = from->next_of_target) {
+        pdns_name_load(&name, from->name->data, from->name->len);
+        len = pdns_key_rmember_of(rm, &name, from->member, from->mlen,
+                                  from->whole);
+
         pdns_resp_number(w, (int64_t) from->last);
-        pdns_resp_word(w, from->rmember, from->rlen);
+        pdns_resp_word(w, rm, len);
     }
 
     pdns_expect(b, w, PDNS_REPLY_OTHER);
@@ -398,14 +425,14 @@ pdns_write_target(pdns_batch_t *b, pdns_resp_t *w, pdns_node_t *node,
 
     for (from = e; from != end; from = from->next_of_target) {
 
-        if (from->text.data == NULL) {
+        if (from->rest == NULL || from->rest->text.data == NULL) {
             continue;
         }
 
         pdns_key_digest(&key, 'D', from->member + from->mlen - PDNS_DIGEST);
         pdns_resp_command(w, 3, "SETNX");
         pdns_resp_word(w, key.data, key.len);
-        pdns_resp_word(w, from->text.data, from->text.len);
+        pdns_resp_word(w, from->rest->text.data, from->rest->text.len);
         pdns_expect(b, w, PDNS_REPLY_OTHER);
     }
 }
@@ -638,7 +665,7 @@ pdns_batch_more(pdns_batch_t *b, pdns_seen_t *seen, int changed)
 
     for (group = b->todo; group != NULL; group = group->next) {
         for (node = group->first; node != NULL; node = node->next_of_group) {
-            pdns_seen_add(seen, node->index);
+            pdns_seen_add(seen, pdns_node_index(b, node));
         }
     }
 

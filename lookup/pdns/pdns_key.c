@@ -141,11 +141,23 @@ pdns_key_rdata(pdns_key_t *key, const pdns_rdata_t *r)
 size_t
 pdns_key_rmember(uint8_t *out, const pdns_name_t *name, const pdns_rdata_t *r)
 {
-    char      text[PDNS_NAME_TEXT];
-    size_t    n;
-    uint8_t  *p, m[PDNS_MEMBER];
+    size_t   n;
+    uint8_t  m[PDNS_MEMBER];
 
     n = pdns_member(m, r);
+
+    return pdns_key_rmember_of(out, name, m, n, !r->named || r->whole);
+}
+
+
+size_t
+pdns_key_rmember_of(uint8_t *out, const pdns_name_t *name, const uint8_t *m,
+    size_t len, int whole)
+{
+    char      text[PDNS_NAME_TEXT];
+    size_t    n;
+    uint8_t  *p;
+
     p = out;
 
     if (m[0] != 0xff) {
@@ -156,13 +168,14 @@ pdns_key_rmember(uint8_t *out, const pdns_name_t *name, const pdns_rdata_t *r)
         p += 3;
     }
 
-    memcpy(p, text, pdns_name_text(text, name));
-    p += strlen(text);
+    n = pdns_name_text(text, name);
+    memcpy(p, text, n);
+    p += n;
 
-    if (r->named && !r->whole) {
+    if (!whole) {
         *p++ = 0;
-        memcpy(p, m, n);
-        p += n;
+        memcpy(p, m, len);
+        p += len;
     }
 
     return (size_t) (p - out);

@@ -70,9 +70,14 @@ void pdns_key_rdata(pdns_key_t *key, const pdns_rdata_t *r);
 void pdns_key_digest(pdns_key_t *key, char kind,
     const uint8_t digest[PDNS_DIGEST]);
 
-/* R: the member of a record, at most PDNS_MEMBER_R bytes. */
+/*
+ * R: the member of a record, at most PDNS_MEMBER_R bytes.  The second one is
+ * for whom has its member of N: only; whole: the key is all of the data.
+ */
 size_t pdns_key_rmember(uint8_t *out, const pdns_name_t *name,
     const pdns_rdata_t *r);
+size_t pdns_key_rmember_of(uint8_t *out, const pdns_name_t *name,
+    const uint8_t *m, size_t len, int whole);
 
 /*
  * W: of the first tag labels of name.  T: and U: of a top-level domain in key
