@@ -23,6 +23,8 @@ typedef struct {
 } ngx_http_pdns_ask_t;
 
 
+static ngx_uint_t ngx_http_pdns_detail_lacks(ngx_http_pdns_ctx_t *ctx,
+    ngx_uint_t first);
 static ngx_int_t ngx_http_pdns_detail_numbers(ngx_http_pdns_ctx_t *ctx,
     ngx_http_pdns_pipe_t *pipe);
 static ngx_int_t ngx_http_pdns_detail_extra(ngx_http_pdns_ctx_t *ctx,
@@ -45,6 +47,10 @@ ngx_http_pdns_detail(ngx_http_pdns_ctx_t *ctx)
     while (ctx->detailed < 2) {
 
         first = (ctx->detailed++ == 0);
+
+        if (!ngx_http_pdns_detail_lacks(ctx, first)) {
+            continue;
+        }
 
         pipe = ngx_http_pdns_pipe();
         ctx->asked = ngx_array_create(ctx->row_pool, 64,
@@ -77,6 +83,27 @@ ngx_http_pdns_detail(ngx_http_pdns_ctx_t *ctx)
     }
 
     return NGX_DONE;
+}
+
+
+/* Whether there is anything to ask: of most names all is there already. */
+
+static ngx_uint_t
+ngx_http_pdns_detail_lacks(ngx_http_pdns_ctx_t *ctx, ngx_uint_t first)
+{
+    ngx_uint_t            i;
+    ngx_http_pdns_row_t  *row;
+
+    row = ctx->rows.elts;
+
+    for (i = ctx->row; i < ctx->row_end; i++) {
+
+        if (first ? (!row[i].known || row[i].rdata.len == 0) : row[i].extra) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -414,7 +414,7 @@ static ngx_int_t
 ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     ngx_array_t *items)
 {
-    u_char                *text;
+    u_char                 text[PDNS_NAME_TEXT];
     int64_t                first, count, before;
     ngx_str_t              name;
     ngx_uint_t             i, extra, from;
@@ -425,13 +425,14 @@ ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
         return NGX_OK;
     }
 
-    text = ngx_pnalloc(ctx->row_pool, PDNS_NAME_TEXT);
-    if (text == NULL) {
+    name.len = pdns_name_text((char *) text, &leaf->name);
+    name.data = ngx_pnalloc(ctx->row_pool, name.len);
+
+    if (name.data == NULL) {
         return NGX_ERROR;
     }
 
-    name.len = pdns_name_text((char *) text, &leaf->name);
-    name.data = text;
+    ngx_memcpy(name.data, text, name.len);
 
     item = items->elts;
     extra = ngx_http_pdns_group(items);

@@ -40,7 +40,9 @@ ngx_http_pdns_walk_start(ngx_http_pdns_ctx_t *ctx)
         }
     }
 
-    if (ngx_array_init(&ctx->leaves, ctx->pool, NGX_HTTP_PDNS_LEAVES,
+    /* one, mostly; a walk makes room for as many as it lists */
+
+    if (ngx_array_init(&ctx->leaves, ctx->pool, 1,
                        sizeof(ngx_http_pdns_leaf_t))
         != NGX_OK)
     {

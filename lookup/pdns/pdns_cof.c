@@ -18,6 +18,23 @@ static char *pdns_cof_times(char *p, const pdns_answer_t *a, unsigned flags);
 
 
 static char *
+pdns_put_key(char *p, const char *key)
+{
+    size_t  len;
+
+    len = strlen(key);
+
+    *p++ = '"';
+    memcpy(p, key, len);
+    p += len;
+    *p++ = '"';
+    *p++ = ':';
+
+    return p;
+}
+
+
+static char *
 pdns_put_number(char *p, uint64_t n)
 {
     int   i;
@@ -149,7 +166,9 @@ pdns_cof_text(char *p, const char *key, const pdns_str_t *s)
         return p;
     }
 
-    p += sprintf(p, ",\"%s\":\"", key);
+    *p++ = ',';
+    p = pdns_put_key(p, key);
+    *p++ = '"';
     p += pdns_json_escape(p, s->data, s->len);
     *p++ = '"';
 
@@ -160,7 +179,7 @@ pdns_cof_text(char *p, const char *key, const pdns_str_t *s)
 static char *
 pdns_cof_time(char *p, const char *key, uint64_t t, unsigned flags)
 {
-    p += sprintf(p, "\"%s\":", key);
+    p = pdns_put_key(p, key);
 
     if (flags & PDNS_COF_HUMAN) {
         *p++ = '"';

@@ -34,7 +34,7 @@ my $dir = run_dir();
 my $socket = "$dir/redis.sock";
 my $per_record = 4.6;
 my @kinds = qw(name address wildcard network);
-my (%ask, $redis, $nginx, $port);
+my (%ask, $redis, $nginx, $port, $plain);
 
 
 # Records with a realistic skew: a few domains have most of the names, a few
@@ -106,6 +106,7 @@ sub write_lines {
 
 sub start {
     $port = Bench::free_port();
+    $plain = Bench::free_port();
 
     my $user = join ' ', scalar getpwuid($>), scalar getgrgid($) + 0);
     my $temp = join "\n", map { "${_}_temp_path $dir/tmp;" }
@@ -130,7 +131,10 @@ http {
     server {
         listen 127.0.0.1:$port reuseport;
         location /pdns/ { pdns on; pdns_ingest on; }
-        location /200 { return 200 "x"; }
+    }
+    server {
+        listen 127.0.0.1:$plain reuseport;
+        return 200 "x";
     }
 }
 END
@@ -294,9 +298,14 @@ sub questions {
             . join('', map { "\"/pdns/query/$_?limit=1000\",\n" }
                        @{ $ask{$kind} })
             . "}\nlocal i = 0\n"
+            . "function init()\n"
+            . "  for n, path in ipairs(paths) do\n"
+            . "    paths[n] = wrk.format('GET', path)\n"
+            . "  end\n"
+            . "end\n"
             . "function request()\n"
             . "  i = i % #paths + 1\n"
-            . "  return wrk.format('GET', paths[i])\n"
+            . "  return paths[i]\n"
             . "end\n");
     }
 }
@@ -305,11 +314,11 @@ sub questions {
 # Requests a second, and latencies in ms of half of them and of 99 in 100.
 
 sub load {
-    my ($connections, $path, @script) = @_;
+    my ($connections, $port, $kind) = @_;
 
     my @cpu = cpu_now();
-    my $text = `wrk -t 1 -c $connections -d ${seconds}s --latency @script \\
-        'http://127.0.0.1:$port$path'`;
+    my $text = `wrk -t 1 -c $connections -d ${seconds}s --latency \\
+        -s $dir/$kind.lua http://127.0.0.1:$port/`;
     my %unit = (us => 0.001, ms => 1, s => 1000, m => 60000);
     my ($rate) = $text =~ m{^Requests/sec:\s+([\d.]+)}m;
     my @latency = map {
@@ -357,11 +366,10 @@ printf "\n%-26s %9s %9s %6s %8s %8s %9s %9s\n", 'lookups a second',
     'us nginx';
 
 for my $connections (1, 16, 64) {
-    my ($base) = load($connections, '/200');
+    my ($base) = load($connections, $plain, 'name');
 
     for my $kind (@kinds) {
-        my ($rate, $p50, $p99, @cpu) = load($connections, '/', '-s',
-                                            "$dir/$kind.lua");
+        my ($rate, $p50, $p99, @cpu) = load($connections, $port, $kind);
 
         printf "%-26s %9.0f %9.0f %6.2f %8.2f %8.2f %9.1f %9.1f\n",
             "$kind, $connections", $rate, $base,
