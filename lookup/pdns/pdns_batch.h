@@ -66,8 +66,8 @@ void pdns_batch_reply(pdns_batch_t *b, size_t i, long long n);
 /*
  * All is answered.  changed: the epoch is another one than what seen knows is
  * from, so that its indexes may be gone.  1: those that were left out have to
- * be written, commands() has them now.  0: the batch is done, and seen has
- * learnt what it wrote.
+ * be written, commands() has them now.  0: the batch is done, and seen knows
+ * what it wrote.
  */
 int pdns_batch_more(pdns_batch_t *b, pdns_seen_t *seen, int changed);
 

@@ -470,6 +470,8 @@ pdns_write_group(pdns_batch_t *b, pdns_resp_t *w, pdns_seen_t *seen,
 
         pdns_resp_text(w, "0");
         pdns_resp_word(w, member, len);
+
+        pdns_seen_add(seen, pdns_node_index(b, one));
     }
 
     pdns_expect(b, w, (group->alen == 0) ? PDNS_REPLY_BELOW
@@ -653,15 +655,17 @@ pdns_batch_reply(pdns_batch_t *b, size_t i, long long n)
 int
 pdns_batch_more(pdns_batch_t *b, pdns_seen_t *seen, int changed)
 {
-    int            i, again;
+    int            i;
     pdns_node_t   *node;
     pdns_group_t  *group;
 
-    again = b->again;
-
-    if (changed) {
-        pdns_seen_clear(seen);
+    if (!changed) {
+        return 0;
     }
+
+    /* only what this batch has written is known to be there */
+
+    pdns_seen_clear(seen);
 
     for (group = b->todo; group != NULL; group = group->next) {
         for (node = group->first; node != NULL; node = node->next_of_group) {
@@ -669,7 +673,7 @@ pdns_batch_more(pdns_batch_t *b, pdns_seen_t *seen, int changed)
         }
     }
 
-    if (!changed || again) {
+    if (b->again) {
         return 0;
     }
 

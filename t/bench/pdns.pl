@@ -9,6 +9,7 @@
 #                   10000000 with LONG)
 #   BENCH_SECONDS   of each load of lookups (2)
 #   BENCH_WORKERS   workers (2)
+#   BENCH_BALBOA    0 leaves balboa out, as do more than a million records
 
 use strict;
 use warnings;
@@ -34,6 +35,7 @@ my $dir = run_dir();
 my $socket = "$dir/redis.sock";
 my $per_record = 4.6;
 my @kinds = qw(name address wildcard network);
+my @pages = (50, 1000);
 my (%ask, $redis, $nginx, $port, $plain);
 
 
@@ -222,10 +224,7 @@ sub ingest {
         return $known && $known == $stored;
     });
 
-    balboa(@files);
-    unlink @files;
-
-    return { lines => $lines, rate => $taken / $took, stored => $stored,
+    return { files => \@files, lines => $lines, rate => $taken / $took, stored => $stored,
              bytes => (used_memory() - $before) / $stored,
              redis => ($used[0] - $cpu[0]) / $taken * 1e6,
              nginx => ($used[1] - $cpu[1]) / $taken * 1e6 };
@@ -238,6 +237,11 @@ my ($balboa, $balboa_lines);
 
 sub balboa {
     my (@files) = @_;
+
+    if (!($ENV{BENCH_BALBOA} // $records <= 1_000_000)) {
+        $balboa = 'left out';
+        return;
+    }
 
     $balboa = Balboa->new;
     return if !ref $balboa;
@@ -294,31 +298,38 @@ sub questions {
     }
 
     for my $kind (@kinds) {
-        write_file("$dir/$kind.lua", "local paths = {\n"
-            . join('', map { "\"/pdns/query/$_?limit=1000\",\n" }
-                       @{ $ask{$kind} })
-            . "}\nlocal i = 0\n"
-            . "function init()\n"
-            . "  for n, path in ipairs(paths) do\n"
-            . "    paths[n] = wrk.format('GET', path)\n"
-            . "  end\n"
-            . "end\n"
-            . "function request()\n"
-            . "  i = i % #paths + 1\n"
-            . "  return paths[i]\n"
-            . "end\n");
+        write_script($kind, $_) for @pages;
     }
+}
+
+
+sub write_script {
+    my ($kind, $limit) = @_;
+
+    write_file("$dir/$kind.$limit.lua", "local paths = {\n"
+        . join('', map { "\"/pdns/query/$_?limit=$limit\",\n" }
+                   @{ $ask{$kind} })
+        . "}\nlocal i = 0\n"
+        . "function init()\n"
+        . "  for n, path in ipairs(paths) do\n"
+        . "    paths[n] = wrk.format('GET', path)\n"
+        . "  end\n"
+        . "end\n"
+        . "function request()\n"
+        . "  i = i % #paths + 1\n"
+        . "  return paths[i]\n"
+        . "end\n");
 }
 
 
 # Requests a second, and latencies in ms of half of them and of 99 in 100.
 
 sub load {
-    my ($connections, $port, $kind) = @_;
+    my ($connections, $port, $kind, $limit) = @_;
 
     my @cpu = cpu_now();
     my $text = `wrk -t 1 -c $connections -d ${seconds}s --latency \\
-        -s $dir/$kind.lua http://127.0.0.1:$port/`;
+        -s $dir/$kind.$limit.lua http://127.0.0.1:$port/`;
     my %unit = (us => 0.001, ms => 1, s => 1000, m => 60000);
     my ($rate) = $text =~ m{^Requests/sec:\s+([\d.]+)}m;
     my @latency = map {
@@ -335,6 +346,41 @@ sub load {
 }
 
 
+# Lookups while lines come in as fast as they are taken: the same ones again,
+# so that what is asked for stays what it is.
+
+sub busy {
+    my (@files) = @_;
+    my @pids = map {
+        spawn('curl.log', 'curl', '-sS', '-H', 'Expect:', '--data-binary',
+              "\@$_", ("http://127.0.0.1:$port/pdns/ingest") x 20)
+    } @files;
+
+    sleep 1;
+
+    my ($start, $before) = (time, accepted());
+    my @load = load(16, $port, 'name', 50);
+    my $lines = (accepted() - $before) / (time - $start);
+
+    problem('the lines ended before the lookups')
+        if grep { waitpid($_, POSIX::WNOHANG()) != 0 } @pids;
+
+    Bench::stop($_) for @pids;
+
+    return ($lines, @load);
+}
+
+
+# Counters reach the store once a second.
+
+sub accepted {
+    sleep 1.1;
+    my ($n) = `curl -s http://127.0.0.1:$port/pdns/info`
+        =~ /"accepted":(\d+)/;
+    return $n // 0;
+}
+
+
 built($build, 'ngx_d4_module.so', 'ngx_http_pdns_module.so');
 
 mkdir "$dir/tmp";
@@ -348,6 +394,7 @@ progress("passive DNS: $records records");
 my $raw_writes = raw_writes();
 my $in = ingest();
 
+balboa(@{ $in->{files} });
 questions();
 
 my $raw_reads = raw_reads();
@@ -366,16 +413,27 @@ printf "\n%-26s %9s %9s %6s %8s %8s %9s %9s\n", 'lookups a second',
     'us nginx';
 
 for my $connections (1, 16, 64) {
-    my ($base) = load($connections, $plain, 'name');
+    my ($base) = load($connections, $plain, 'name', 50);
 
     for my $kind (@kinds) {
-        my ($rate, $p50, $p99, @cpu) = load($connections, $port, $kind);
+        for my $limit ($connections == 1 ? @pages : $pages[0]) {
+            my ($rate, $p50, $p99, @cpu)
+                = load($connections, $port, $kind, $limit);
 
-        printf "%-26s %9.0f %9.0f %6.2f %8.2f %8.2f %9.1f %9.1f\n",
-            "$kind, $connections", $rate, $base,
-            $base ? $rate / $base : 0, $p50, $p99, @cpu;
+            printf "%-26s %9.0f %9.0f %6.2f %8.2f %8.2f %9.1f %9.1f\n",
+                "$kind, $connections" . ($limit > 50 ? ", by $limit" : ''),
+                $rate, $base, $base ? $rate / $base : 0, $p50, $p99, @cpu;
+        }
     }
 }
+
+my ($busy, $rate, $p50, $p99) = busy(@{ $in->{files} });
+
+printf "%-26s %9.0f %9s %6s %8.2f %8.2f\n", 'name, 16, lines come in',
+    $rate, '', '', $p50, $p99;
+printf "%-26s %9.0f\n", '  lines in meanwhile', $busy;
+
+unlink @{ $in->{files} };
 
 printf "%-34s %12s %12.0f\n", 'Redis: the same reads, pipelined', '',
     $raw_reads;
