@@ -18,7 +18,7 @@
 
 
 #define NGX_HTTP_PDNS_RECORDS  50000   /* of a batch */
-#define NGX_HTTP_PDNS_SLICE    500     /* commands made at once */
+#define NGX_HTTP_PDNS_SLICE    200     /* commands made at once */
 #define NGX_HTTP_PDNS_SLICES   3       /* on their way at once */
 #define NGX_HTTP_PDNS_SEEN     (1024 * 1024)
 #define NGX_HTTP_PDNS_RETRY    500     /* ms until a refused batch is sent */
