@@ -59,8 +59,6 @@ typedef struct {                           /* for the thread */
 } ngx_d4_closing_task_t;
 
 
-static ngx_d4_closing_t *ngx_d4_closing_new(const char *file,
-    const char *hex, ngx_uint_t type, ngx_str_t *ext, uint64_t known);
 static void ngx_d4_closing_work(void);
 static ngx_int_t ngx_d4_closing_compress(ngx_d4_closing_t *c);
 static void ngx_d4_closing_handler(void *data, ngx_log_t *log);
@@ -109,51 +107,19 @@ ngx_d4_closing_value(char *buf, uint64_t length, const char *hex,
 
 
 void
-ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
-    ngx_uint_t type, ngx_str_t *ext, uint64_t known)
-{
-    ngx_d4_closing_t  *c;
-
-    c = ngx_d4_closing_new(file, hex, type, ext, known);
-
-    if (c != NULL) {
-        c->length = length;
-        ngx_d4_closing_work();
-    }
-}
-
-
-void
-ngx_d4_closing_begun(const char *file, uint64_t inode, const char *hex,
-    ngx_uint_t type, ngx_str_t *ext, uint64_t known)
-{
-    ngx_d4_closing_t  *c;
-
-    c = ngx_d4_closing_new(file, hex, type, ext, known);
-
-    if (c != NULL) {
-        c->inode = inode;
-        ngx_d4_closing_work();
-    }
-}
-
-
-/* NULL: it is there already, or the list alone still has it. */
-
-static ngx_d4_closing_t *
-ngx_d4_closing_new(const char *file, const char *hex, ngx_uint_t type,
-    ngx_str_t *ext, uint64_t known)
+ngx_d4_closing_add(const char *file, uint64_t length, uint64_t inode,
+    const char *hex, ngx_uint_t type, ngx_str_t *ext, uint64_t known)
 {
     ngx_d4_closing_t  *c;
 
     if (ngx_d4_closing_known(file)) {
-        return NULL;
+        return;
     }
 
     c = ngx_calloc(sizeof(ngx_d4_closing_t), ngx_d4_worker.log);
 
     if (c == NULL) {
-        return NULL;
+        return;
     }
 
     (void) ngx_cpystrn((u_char *) c->file, (u_char *) file, D4_PATH_MAX);
@@ -161,6 +127,8 @@ ngx_d4_closing_new(const char *file, const char *hex, ngx_uint_t type,
 
     d4_words_init(&c->script, &ngx_d4_worker.pool);
 
+    c->length = length;
+    c->inode = inode;
     c->type = type;
     c->known = known;
     c->ext.data = c->ext_text;
@@ -177,7 +145,7 @@ ngx_d4_closing_new(const char *file, const char *hex, ngx_uint_t type,
     ngx_queue_insert_tail(&ngx_d4_closings, &c->queue);
     ngx_d4_closings_n++;
 
-    return c;
+    ngx_d4_closing_work();
 }
 
 

@@ -437,12 +437,6 @@ ngx_d4_closing_add_taken(ngx_d4_closing_take_t *take)
 
     ngx_d4_str(&ext, take->ext, ngx_strlen(take->ext));
 
-    if (take->length) {
-        ngx_d4_closing_add(take->file, take->length, take->hex, take->type,
-                           &ext, NGX_D4_CLOSING_ALL);
-
-    } else {
-        ngx_d4_closing_begun(take->file, take->inode, take->hex, take->type,
-                             &ext, NGX_D4_CLOSING_ALL);
-    }
+    ngx_d4_closing_add(take->file, take->length, take->inode, take->hex,
+                       take->type, &ext, NGX_D4_CLOSING_ALL);
 }

@@ -451,17 +451,12 @@ void ngx_d4_closing_value(char *buf, uint64_t length, const char *hex,
 /*
  * A file that is on the list, in this host's data directory, and is this
  * worker's to close.  length: what was committed of it; known: if it has more
- * bytes than these beyond that, they are kept.
+ * bytes than these beyond that, they are kept.  One of which nothing was
+ * committed is removed if it is inode, or empty and nobody's, and left if it
+ * is any other file of that name.
  */
-void ngx_d4_closing_add(const char *file, uint64_t length, const char *hex,
-    ngx_uint_t type, ngx_str_t *ext, uint64_t known);
-
-/*
- * The same, of which nothing was committed: it is removed if it is inode, or
- * empty and nobody's, and left if it is any other file of that name.
- */
-void ngx_d4_closing_begun(const char *file, uint64_t inode, const char *hex,
-    ngx_uint_t type, ngx_str_t *ext, uint64_t known);
+void ngx_d4_closing_add(const char *file, uint64_t length, uint64_t inode,
+    const char *hex, ngx_uint_t type, ngx_str_t *ext, uint64_t known);
 
 void ngx_d4_closing_tick(void);
 

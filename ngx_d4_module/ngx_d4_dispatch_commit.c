@@ -327,14 +327,8 @@ ngx_d4_dispatch_close_file(ngx_d4_dispatch_t *d)
 {
     ngx_d4_disk_close(d);
 
-    if (d->length) {
-        ngx_d4_closing_add(d->file, d->length, d->hex, d->type, &d->ext,
-                           NGX_D4_CLOSING_ALL);
-
-    } else {
-        ngx_d4_closing_begun(d->file, d->inode, d->hex, d->type, &d->ext,
-                             NGX_D4_CLOSING_ALL);
-    }
+    ngx_d4_closing_add(d->file, d->length, d->inode, d->hex, d->type, &d->ext,
+                       NGX_D4_CLOSING_ALL);
 
     ngx_free(d->file);
     d->file = NULL;

@@ -272,14 +272,8 @@ ngx_d4_dispatch_explain(ngx_d4_dispatch_t *d, uint64_t ms, uint64_t n,
 void
 ngx_d4_dispatch_close_former(ngx_d4_dispatch_t *d)
 {
-    if (d->former_length) {
-        ngx_d4_closing_add(d->former_file, d->former_length, d->hex, d->type,
-                           &d->ext, d->former_known);
-
-    } else {
-        ngx_d4_closing_begun(d->former_file, d->former_inode, d->hex, d->type,
-                             &d->ext, d->former_known);
-    }
+    ngx_d4_closing_add(d->former_file, d->former_length, d->former_inode,
+                       d->hex, d->type, &d->ext, d->former_known);
 
     ngx_free(d->former_file);
     d->former_file = NULL;
