@@ -309,8 +309,8 @@ ngx_uint_t ngx_d4_consume_done(void);
 /*
  * Gives back what a worker that is dead had taken, then calls the handler with
  * 1, or with 0 if some is left; worker's bytes must stay.  As often as one
- * likes, from any number of hosts, but one at a time in a process.  Not NGX_OK:
- * nothing was done, the handler is not called.
+ * likes, from any number of hosts, but one at a time in a process.  Not
+ * NGX_OK: nothing was done, the handler is not called.
  */
 typedef void (*ngx_d4_recovered_pt)(ngx_uint_t done);
 ngx_int_t ngx_d4_consume_recover(ngx_str_t *worker,

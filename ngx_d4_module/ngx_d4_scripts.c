@@ -326,10 +326,10 @@ static const char  ngx_d4_script_kicks[] =
 /*
  * metadata; worker[, sid, uuid, type] -> 1, or 0: the worker lives
  *
- * Without a sid: the worker goes, unless a session of it was found since.  With
- * an empty one: unless it is a consumer, too, what it had taken being for
- * others to give back.  The session's hash stays for a while, should its worker
- * only have slept.
+ * Without a sid: the worker goes, unless a session of it was found since.
+ * With an empty one: unless it is a consumer, too, what it had taken being for
+ * others to give back.  The session's hash stays for a while, should its
+ * worker only have slept.
  */
 
 static const char  ngx_d4_script_reap[] =

@@ -57,8 +57,8 @@ static const char  ngx_http_d4_script_keep_lengths[] =
  * A queue is full when it has reached its elements, or when something was
  * dropped, as with bytes; no longer when something was taken and a tenth is
  * free.  It is read when it has given more elements than at the last look, or
- * is empty; it is unread when it was not for so long.  Where nobody counts what
- * is pushed, only a queue that shrank has surely given some.
+ * is empty; it is unread when it was not for so long.  Where nobody counts
+ * what is pushed, only a queue that shrank has surely given some.
  */
 
 static const char  ngx_http_d4_script_keep_watch[] =

@@ -66,7 +66,7 @@ typedef struct {
     uint8_t    kind;               /* RAW once the content is not understood */
     uint8_t    begun;              /* the piece before had no end */
     uint8_t    big;                /* pcap: big-endian */
-    uint8_t    heading;            /* pcap: a header comes next, not a record */
+    uint8_t    heading;            /* pcap: a header is next, not a record */
     uint8_t    joined;             /* after what is in buf up to the border */
     uint8_t    has_header;
     uint8_t    spilling;           /* fresh is no header but payload */

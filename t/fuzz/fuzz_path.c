@@ -19,7 +19,7 @@
 
 
 #define UUID    "0123456789ab4def8123456789abcdef"
-#define SHA256  "e3b0c44298fc1c149afbf4c8996fb924"                              \
+#define SHA256  "e3b0c44298fc1c149afbf4c8996fb924"                            \
                 "27ae41e4649b934ca495991b7852b855"
 
 

@@ -19,7 +19,7 @@
 
 #define UUID    "0123456789ab4def8123456789abcdef"
 #define SHA1    "da39a3ee5e6b4b0d3255bfef95601890afd80709"
-#define SHA256  "e3b0c44298fc1c149afbf4c8996fb924"                              \
+#define SHA256  "e3b0c44298fc1c149afbf4c8996fb924"                            \
                 "27ae41e4649b934ca495991b7852b855"
 
 
@@ -306,7 +306,7 @@ test_names(void **state)
 }
 
 
-/* What is still written to has the suffix of its type, and is not an object. */
+/* What is still written to has the suffix of its type; it is no object. */
 
 static void
 test_growing(void **state)

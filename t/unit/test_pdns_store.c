@@ -435,7 +435,8 @@ test_epoch(void **state)
     pdns_added_t     added;
     pdns_record_t    r;
     static model_t   m;
-    const char      *text = "1||c||s||IN||www.example.com.||A||192.0.2.1||9||1";
+    const char      *text = "1||c||s||IN||www.example.com.||A||"
+                            "192.0.2.1||9||1";
 
     (void) state;
 

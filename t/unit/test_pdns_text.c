@@ -251,7 +251,8 @@ test_rdata(void **state)
     rdata_is(PDNS_MX, "010  Mail.Example.com.", "10 mail.example.com");
     rdata_is(PDNS_MX, "Mail.Example.com.", "mail.example.com");
     rdata_is(PDNS_MX, "10", "10");
-    rdata_is(PDNS_SRV, "0 5 5060 SIP.example.com.", "0 5 5060 sip.example.com");
+    rdata_is(PDNS_SRV, "0 5 5060 SIP.example.com.",
+             "0 5 5060 sip.example.com");
     rdata_is(PDNS_SOA, "NS.a. Root.a. 1 2 3 4 5", "ns.a root.a 1 2 3 4 5");
     rdata_is(PDNS_SOA, "NS.a.", "ns.a");
     rdata_is(PDNS_RP, "A.b. C.d.", "a.b c.d");
@@ -358,7 +359,7 @@ test_line(void **state)
     assert_int_equal(r.count, 12);
     assert_null(r.rcode.data);
 
-    /* without a count; a long fraction; a syslog prefix; a bar in the answer */
+    /* no count; a long fraction; a syslog prefix; a bar in the answer */
 
     assert_int_equal(line(&r, "1||c||s||IN||a.||A||192.0.2.1||300"), PDNS_OK);
     assert_int_equal(r.count, 1);

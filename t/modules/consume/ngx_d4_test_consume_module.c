@@ -12,10 +12,10 @@
  *
  * Each worker appends what it got to FILE.<pid> as "<length>:<element>\n"
  * after the delay, then acknowledges the block.  nack: the first N times that
- * blocks are due they are given back instead.  reverse: when the timer ends all
- * blocks are due, and the newest is acknowledged first.  wake: after each block
- * says that something was pushed to that list.  What it learns of its blocks is
- * in the error log: "consume test: ...".
+ * blocks are due they are given back instead.  reverse: when the timer ends
+ * all blocks are due, and the newest is acknowledged first.  wake: after each
+ * block says that something was pushed to that list.  What it learns of its
+ * blocks is in the error log: "consume test: ...".
  */
 
 
