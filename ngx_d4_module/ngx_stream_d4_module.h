@@ -63,6 +63,25 @@ typedef struct {
 
 ngx_int_t ngx_stream_d4_access_handler(ngx_stream_session_t *s);
 void ngx_stream_d4_handler(ngx_stream_session_t *s);
+
+/* ngx_stream_d4_end.c */
+
+/* Those who have to go, and be gone soon. */
+#define ngx_stream_d4_brief(reason)                                           \
+    ((reason) == D4_END_KICKED || (reason) == D4_END_REPLACED)
+
+/* Tells the sensor; what it had sent by then is read up to its own end. */
+void ngx_stream_d4_drain(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
+
+/* Handler of ctx->deadline. */
+void ngx_stream_d4_deadline(ngx_event_t *ev);
+
+/* Ends the connection: ctx is gone. */
+void ngx_stream_d4_end(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
+
+/* Lets go of everything but the connection; says why it ended. */
+void ngx_stream_d4_release(ngx_stream_d4_ctx_t *ctx, d4_end_t reason);
+
 ngx_int_t ngx_stream_d4_log_handler(ngx_stream_session_t *s);
 
 ngx_int_t ngx_stream_d4_check_listens(ngx_conf_t *cf);
