@@ -14,21 +14,22 @@ use strict;
 use warnings;
 
 use Cwd qw(abs_path);
+use D4::Config;
 use D4::Load;
 use D4::Port qw(free_port);
 use D4::Proc;
 use D4::Redis;
+use D4::Seen;
 use D4::Sensor;
 use Exporter ();
 use File::Basename qw(dirname);
 use File::Path qw(remove_tree);
 use File::Temp ();
-use IO::Socket::SSL::Utils;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @ISA = 'Exporter';
+our @ISA = qw(Exporter D4::Config D4::Seen);
 our @EXPORT = qw(poll_until poll_for new_uuid dashed frame free_port day today
                  one_day exactly_once LONG ASAN);
 
@@ -36,8 +37,6 @@ use constant {
     LONG => $ENV{LONG} ? 1 : 0,
     ASAN => $ENV{D4_ASAN} ? 1 : 0,
 };
-
-my %DB = (metadata => 0, users => 1, queues => 2, cache => 3, streams => 4);
 
 # a path of a unix socket has 107 characters at most
 
@@ -138,22 +137,6 @@ sub give {
     my (undef, undef, $uid, $gid) = getpwnam('www-data');
 
     chown($uid, $gid, @paths) == @paths or die "chown @paths: $!";
-}
-
-
-sub dispatch_lines {
-    my ($self) = @_;
-
-    return '' if !$self->{dispatch};
-
-    my %conf = (
-        data          => $self->{data},
-        data_min_free => 0,
-        ref $self->{dispatch} ? %{ $self->{dispatch} } : (),
-    );
-
-    return join '', "\n    dispatch on;",
-        map { "\n    $_ $conf{$_};" } sort keys %conf;
 }
 
 
@@ -269,136 +252,8 @@ sub db {
 sub new_db {
     my ($self, $role, %opt) = @_;
 
-    return D4::Redis->new(unix => $self->socket_of($role), db => $DB{$role},
-                          %opt);
-}
-
-
-# A CA (ca.crt) and the server's certificate.
-
-sub certificate {
-    my ($self) = @_;
-
-    return if -e "$self->{dir}/server.crt";
-
-    my ($ca, $ca_key) = CERT_create(
-        subject => { commonName => 'test CA' },
-        key     => KEY_create_ec('prime256v1'),
-        CA      => 1,
-    );
-    my ($cert, $key) = CERT_create(
-        subject => { commonName => 'localhost' },
-        subjectAltNames => [ [ DNS => 'localhost' ], [ IP => '127.0.0.1' ] ],
-        key     => KEY_create_ec('prime256v1'),
-        issuer  => [ $ca, $ca_key ],
-        purpose => 'server',
-    );
-
-    PEM_cert2file($ca, "$self->{dir}/ca.crt");
-    PEM_cert2file($cert, "$self->{dir}/server.crt");
-    PEM_key2file($key, "$self->{dir}/server.key");
-    CERT_free($_) for $ca, $cert;
-    KEY_free($_) for $ca_key, $key;
-}
-
-
-sub load_modules {
-    my ($self) = @_;
-
-    my $stream = '/usr/lib/nginx/modules/ngx_stream_module.so';
-
-    return join '', map { "load_module $_;\n" }
-        (-e $stream ? $stream : ()),
-        "$self->{build}/ngx_d4_module.so",
-        "$self->{build}/ngx_stream_d4_module.so",
-        map { "$self->{build}/$_.so" } @{ $self->{modules} || [] };
-}
-
-
-sub redis_lines {
-    my ($self) = @_;
-
-    return $self->{redis_lines}
-        // join('', map {
-            "    redis $_ unix:" . $self->socket_of($_) . " db=$DB{$_};\n"
-        } sort keys %DB);
-}
-
-
-sub socket_of {
-    my ($self, $role) = @_;
-
-    return ($self->{redis_of}{$role} // $self)->{socket};
-}
-
-
-sub config {
-    my ($self) = @_;
-
-    my $user = $> == 0 ? 'user www-data;' : '';
-    my $daemon = $self->{daemon} ? 'on' : 'off';
-    my $level = $ENV{D4_DEBUG} ? 'debug' : 'info';
-    my $ssl = $self->{tls} ? 'ssl' : '';
-    my $listen = $self->{listen} // '';
-    my %more = map { $_ => $self->{$_} // '' } qw(main d4 stream server);
-
-    my ($files) = D4::Proc::slurp('/proc/self/limits')
-        =~ /^Max open files\s+\d+\s+(\d+)/m;
-    $files = 8192 if !$files || $files > 8192;
-
-    $more{server} .= ' d4_backlog_size 100g;'
-        if LONG && $more{server} !~ /d4_backlog_size/;
-
-    $more{d4} .= $self->dispatch_lines;
-
-    if (defined $self->{default_key}) {
-        $self->write_file('default.key', $self->{default_key});
-        $more{d4} .= "\n    default_key_file default.key;";
-    }
-
-    if ($self->{tls}) {
-        $self->certificate;
-        $more{server} .= "\n        ssl_certificate server.crt;"
-            . "\n        ssl_certificate_key server.key;"
-            . "\n        ssl_protocols TLSv1.2 TLSv1.3;";
-    }
-
-    return $self->load_modules . asan_env() . <<EOF_CONF;
-$user
-daemon $daemon;
-worker_processes $self->{workers};
-worker_shutdown_timeout $self->{shutdown};
-worker_rlimit_nofile $files;
-pid nginx.pid;
-lock_file nginx.lock;
-error_log logs/error.log $level;
-$more{main}
-
-events {
-    worker_connections 4096;
-}
-
-d4 {
-    zone d4 $self->{zone};
-@{[ $self->redis_lines ]}
-    mode $self->{mode};
-    $more{d4}
-}
-
-stream {
-    log_format sensors '\$remote_addr|\$d4_uuid|\$d4_type|\$d4_session|'
-                       '\$d4_frames|\$d4_bytes|\$d4_status|\$status|'
-                       '\$bytes_received|\$bytes_sent';
-    access_log logs/sensors.log sensors;
-    $more{stream}
-
-    server {
-        listen 127.0.0.1:$self->{port} $ssl $listen;
-        d4 on;
-        $more{server}
-    }
-}
-EOF_CONF
+    return D4::Redis->new(unix => $self->socket_of($role),
+                          db => $D4::Config::DB{$role}, %opt);
 }
 
 
@@ -637,129 +492,6 @@ sub sensor {
 
 
 sub load { my $self = shift; return D4::Load->start($self, @_) }
-
-
-# Streams of a uuid: { key, type, sid, entries => [ { id, message, uuid,
-# timestamp, version } ] }, oldest first.
-
-sub streams {
-    my ($self, $uuid) = @_;
-
-    my $redis = $self->db('streams');
-    my @streams;
-
-    for my $key ($redis->keys('stream:*')) {
-        my $first = $redis->cmd('XRANGE', $key, '-', '+', 'COUNT', 1);
-
-        next if !@$first || { @{ $first->[0][1] } }->{uuid} ne $uuid;
-
-        my (undef, $type, $sid) = split /:/, $key;
-
-        push @streams, {
-            key     => $key,
-            type    => $type,
-            sid     => $sid,
-            entries => [ map { { id => $_->[0], @{ $_->[1] } } }
-                         @{ $redis->cmd('XRANGE', $key, '-', '+') } ],
-        };
-    }
-
-    @streams = sort {
-        ($a->{entries}[0]{id} =~ /^(\d+)/)[0]
-            <=> ($b->{entries}[0]{id} =~ /^(\d+)/)[0]
-        || $a->{type} <=> $b->{type}
-    } @streams;
-
-    return @streams;
-}
-
-
-# All messages of a uuid in the order of storage.
-
-sub messages {
-    my ($self, $uuid) = @_;
-
-    return map { $_->{message} } map { @{ $_->{entries} } }
-        $self->streams($uuid);
-}
-
-
-# Waits until a uuid has n frames in the streams; returns what it has.
-
-sub wait_stored {
-    my ($self, $uuid, $n, $seconds) = @_;
-
-    poll_until($seconds // 10, sub { $self->messages($uuid) >= $n });
-
-    return scalar $self->messages($uuid);
-}
-
-
-# Session ids of the sessions of a uuid that the server shows as live.
-
-sub sids {
-    my ($self, $uuid) = @_;
-
-    return $self->db('streams')
-        ->members("map:active_connection-uuid-session_uuid:$uuid");
-}
-
-
-sub wait_live {
-    my ($self, $uuid, $n, $seconds) = @_;
-
-    return poll_until($seconds // 10, sub { $self->sids($uuid) == $n });
-}
-
-
-# Keys of the streams database that tell of live sessions.
-
-sub live_keys {
-    my ($self) = @_;
-
-    return grep { /^(active_|map:)/ } $self->db('streams')->keys;
-}
-
-
-# Lines of the error log.
-
-sub log_lines {
-    my ($self, $re) = @_;
-
-    return grep { /$re/ } split /\n/, $self->read_file('logs/error.log');
-}
-
-
-sub wait_log {
-    my ($self, $re, $seconds) = @_;
-
-    return poll_until($seconds // 5, sub { ($self->log_lines($re))[0] });
-}
-
-
-# Lines of the access log as hashes.
-
-sub access_lines {
-    my ($self) = @_;
-
-    return map {
-        my %f;
-        @f{qw(addr uuid type sid frames bytes status code received sent)}
-            = split /\|/;
-        \%f;
-    } split /\n/, $self->read_file('logs/sensors.log');
-}
-
-
-# The first access log line of a uuid.
-
-sub wait_access {
-    my ($self, $uuid, $seconds) = @_;
-
-    return poll_until($seconds // 10, sub {
-        (grep { $_->{uuid} eq $uuid } $self->access_lines)[0];
-    });
-}
 
 
 # The test expects such lines in the error log.
