@@ -74,7 +74,6 @@ static void ngx_d4_closing_free(ngx_d4_closing_t *c);
 
 
 static ngx_queue_t        ngx_d4_closings;
-static ngx_uint_t         ngx_d4_closings_n;
 static ngx_uint_t         ngx_d4_closing_busy;
 static ngx_rbtree_t       ngx_d4_closing_names;
 static ngx_rbtree_node_t  ngx_d4_closing_sentinel;
@@ -85,7 +84,6 @@ ngx_d4_closing_init(void)
 {
     ngx_queue_init(&ngx_d4_closings);
 
-    ngx_d4_closings_n = 0;
     ngx_d4_closing_busy = 0;
 
     ngx_rbtree_init(&ngx_d4_closing_names, &ngx_d4_closing_sentinel,
@@ -143,16 +141,8 @@ ngx_d4_closing_add(const char *file, uint64_t length, uint64_t inode,
 
     ngx_rbtree_insert(&ngx_d4_closing_names, &c->name.node);
     ngx_queue_insert_tail(&ngx_d4_closings, &c->queue);
-    ngx_d4_closings_n++;
 
     ngx_d4_closing_work();
-}
-
-
-ngx_uint_t
-ngx_d4_closing_pending(void)
-{
-    return ngx_d4_closing_busy;
 }
 
 
@@ -563,7 +553,6 @@ static void
 ngx_d4_closing_free(ngx_d4_closing_t *c)
 {
     ngx_d4_closing_busy = 0;
-    ngx_d4_closings_n--;
 
     ngx_rbtree_delete(&ngx_d4_closing_names, &c->name.node);
     ngx_queue_remove(&c->queue);

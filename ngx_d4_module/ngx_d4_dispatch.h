@@ -42,7 +42,6 @@
 
 #define NGX_D4_STEP_BYTES      (1024 * 1024)
 #define NGX_D4_STEP_ELEMENTS   8192
-#define NGX_D4_STEP_TURN       (4 * 1024 * 1024)   /* decoded in one turn */
 #define NGX_D4_DISPATCH_RETRY  1000    /* ms after a step failed */
 #define NGX_D4_DISPATCH_LAST   60000   /* ms at most, for a cursor that cannot
                                           be used */
@@ -198,7 +197,6 @@ struct ngx_d4_dispatch_s {
     unsigned                 retry:1;
     unsigned                 dead:1;
     unsigned                 posted:1;
-    unsigned                 fd_queued:1;
 };
 
 
@@ -467,9 +465,6 @@ ngx_uint_t ngx_d4_closing_known(const char *file);
 
 void ngx_d4_closing_list_init(void);
 void ngx_d4_closing_list_tick(void);
-
-/* Files of this worker that are not closed yet. */
-ngx_uint_t ngx_d4_closing_pending(void);
 
 
 /* ngx_d4_retention.c: files that are not kept any longer */

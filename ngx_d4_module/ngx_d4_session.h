@@ -149,7 +149,6 @@ struct ngx_d4_session_s {
     unsigned                 reclaim:1;
     unsigned                 begin:1;
     unsigned                 beginning:1;
-    unsigned                 begun:1;
     unsigned                 listed:1;     /* in session_uuid:<type> */
     unsigned                 listing:1;
     unsigned                 sending:1;

@@ -658,7 +658,6 @@ ngx_d4_session_begin(ngx_d4_session_t *s)
         == NGX_OK)
     {
         s->begin = 0;
-        s->begun = 1;
         s->beginning = 1;
         s->refs++;
     }

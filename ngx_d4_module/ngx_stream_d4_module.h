@@ -49,7 +49,6 @@ typedef struct {
 
     ngx_msec_t               drain_until;
     unsigned                 asked:1;
-    unsigned                 answered:1;
     unsigned                 started:1;    /* the content handler ran */
     unsigned                 opened:1;     /* a header was read */
     unsigned                 waiting:1;    /* for the policy */
