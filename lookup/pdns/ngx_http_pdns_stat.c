@@ -111,6 +111,13 @@ ngx_http_pdns_stat_done(void)
         ngx_d4_redis_close(s->queues);
     }
 
+    /* what came since the last report; the store is closed after us */
+
+    if (ngx_d4_redis_ready(ngx_http_pdns_worker.store)) {
+        ngx_http_pdns_stat_lines();
+        ngx_http_pdns_stat_sensors();
+    }
+
     ngx_free(s->sensors);
 }
 
