@@ -19,8 +19,12 @@
 
 #define NGX_HTTP_PDNS_SWEEP   500      /* keys looked at in one page */
 #define NGX_HTTP_PDNS_REST    20       /* ms between pages */
+#define NGX_HTTP_PDNS_LEASE   10000    /* ms until another one goes on */
+#define NGX_HTTP_PDNS_TURN    1000     /* ms within which others ask */
 
 
+static void ngx_http_pdns_sweep_lease(ngx_http_pdns_pipe_t *pipe,
+    ngx_msec_t ms);
 static void ngx_http_pdns_sweep_timer(ngx_event_t *ev);
 static void ngx_http_pdns_sweep_leased(void *data, ngx_uint_t i,
     redisReply *reply);
@@ -33,10 +37,26 @@ static void ngx_http_pdns_sweep_record(void *data, ngx_uint_t i,
 static void ngx_http_pdns_sweep_texts(void);
 static void ngx_http_pdns_sweep_text(void *data, ngx_uint_t i,
     redisReply *reply);
+static void ngx_http_pdns_sweep_rest(void);
 static void ngx_http_pdns_sweep_done(void *data, ngx_uint_t ok);
 
 
 ngx_http_pdns_sweep_t  ngx_http_pdns_sweep;
+
+
+/* -> 0: it is ours for so many ms; or the ms for which it is another's */
+
+static const char  ngx_http_pdns_sweep_mine[] =
+    "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then "
+    "return 0 end "
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then "
+    "redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 0 end "
+    "local t = redis.call('PTTL', KEYS[1]) "
+    "return t ~= 0 and t or 1";
+
+static const char  ngx_http_pdns_sweep_release[] =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then "
+    "redis.call('DEL', KEYS[1]) end";
 
 
 time_t
@@ -102,6 +122,7 @@ ngx_http_pdns_sweep_init(void)
 void
 ngx_http_pdns_sweep_exit(void)
 {
+    ngx_http_pdns_pipe_t   *pipe;
     ngx_http_pdns_sweep_t  *s;
 
     s = &ngx_http_pdns_sweep;
@@ -119,6 +140,28 @@ ngx_http_pdns_sweep_exit(void)
         ngx_destroy_pool(s->pool);
         s->pool = NULL;
     }
+
+    if (!s->leased) {
+        return;
+    }
+
+    /* the next life need not wait for it to end */
+
+    s->leased = 0;
+
+    pipe = ngx_http_pdns_pipe();
+    if (pipe == NULL) {
+        return;
+    }
+
+    pdns_resp_command(&pipe->w, 5, "EVAL");
+    pdns_resp_text(&pipe->w, ngx_http_pdns_sweep_release);
+    pdns_resp_text(&pipe->w, "1");
+    pdns_resp_text(&pipe->w, "H:sweep:lease");
+    pdns_resp_word(&pipe->w, s->id, s->id_len);
+
+    (void) ngx_http_pdns_pipe_send(pipe, ngx_http_pdns_sweep_nothing,
+                                   ngx_http_pdns_sweep_done, NULL);
 }
 
 
@@ -131,15 +174,28 @@ ngx_http_pdns_sweep_wait(ngx_msec_t ms)
 }
 
 
+static void
+ngx_http_pdns_sweep_lease(ngx_http_pdns_pipe_t *pipe, ngx_msec_t ms)
+{
+    ngx_http_pdns_sweep_t  *s;
+
+    s = &ngx_http_pdns_sweep;
+
+    pdns_resp_command(&pipe->w, 6, "EVAL");
+    pdns_resp_text(&pipe->w, ngx_http_pdns_sweep_mine);
+    pdns_resp_text(&pipe->w, "1");
+    pdns_resp_text(&pipe->w, "H:sweep:lease");
+    pdns_resp_word(&pipe->w, s->id, s->id_len);
+    pdns_resp_number(&pipe->w, (int64_t) ngx_max(ms, 1));
+}
+
+
 /* Whoever holds the lease sweeps; it ends by itself. */
 
 static void
 ngx_http_pdns_sweep_timer(ngx_event_t *ev)
 {
-    ngx_http_pdns_pipe_t   *pipe;
-    ngx_http_pdns_sweep_t  *s;
-
-    s = &ngx_http_pdns_sweep;
+    ngx_http_pdns_pipe_t  *pipe;
 
     pipe = ngx_http_pdns_pipe();
     if (pipe == NULL) {
@@ -147,19 +203,7 @@ ngx_http_pdns_sweep_timer(ngx_event_t *ev)
         return;
     }
 
-    pdns_resp_command(&pipe->w, 6, "SET");
-    pdns_resp_text(&pipe->w, "H:sweep:lease");
-    pdns_resp_word(&pipe->w, s->id, s->id_len);
-    pdns_resp_text(&pipe->w, "NX");
-    pdns_resp_text(&pipe->w, "PX");
-    pdns_resp_text(&pipe->w, "60000");
-    pdns_resp_command(&pipe->w, 2, "GET");
-    pdns_resp_text(&pipe->w, "H:sweep:lease");
-    pdns_resp_command(&pipe->w, 3, "PEXPIRE");
-    pdns_resp_text(&pipe->w, "H:sweep:lease");
-    pdns_resp_text(&pipe->w, "60000");
-
-    s->leased = 0;
+    ngx_http_pdns_sweep_lease(pipe, NGX_HTTP_PDNS_LEASE);
 
     ngx_http_pdns_sweep_ask(pipe, ngx_http_pdns_sweep_leased,
                             ngx_http_pdns_sweep_scan);
@@ -171,10 +215,14 @@ ngx_http_pdns_sweep_leased(void *data, ngx_uint_t i, redisReply *reply)
 {
     ngx_http_pdns_sweep_t  *s = data;
 
-    if (i == 1) {
-        s->leased = (reply->type == REDIS_REPLY_STRING
-                     && reply->len == s->id_len
-                     && ngx_memcmp(reply->str, s->id, s->id_len) == 0);
+    s->leased = (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0);
+    s->others = 10 * NGX_HTTP_PDNS_RETRY;
+
+    if (reply->type == REDIS_REPLY_INTEGER && reply->integer > 0
+        && (ngx_msec_t) reply->integer < s->others)
+    {
+        s->others = (ngx_msec_t) reply->integer
+                    + ngx_random() % NGX_HTTP_PDNS_TURN;
     }
 }
 
@@ -188,7 +236,7 @@ ngx_http_pdns_sweep_scan(void)
     s = &ngx_http_pdns_sweep;
 
     if (!s->leased) {
-        ngx_http_pdns_sweep_wait(10 * NGX_HTTP_PDNS_RETRY);
+        ngx_http_pdns_sweep_wait(s->others);
         return;
     }
 
@@ -470,15 +518,35 @@ ngx_http_pdns_sweep_nothing(void *data, ngx_uint_t i, redisReply *reply)
 void
 ngx_http_pdns_sweep_page(void)
 {
-    ngx_uint_t              last;
+    ngx_http_pdns_pipe_t   *pipe;
     ngx_http_pdns_sweep_t  *s;
 
     s = &ngx_http_pdns_sweep;
 
-    last = (s->cursor_len == 1 && s->cursor[0] == '0');
+    if (s->cursor_len != 1 || s->cursor[0] != '0') {
+        ngx_http_pdns_sweep_wait(NGX_HTTP_PDNS_REST);
+        return;
+    }
 
-    ngx_http_pdns_sweep_wait(last ? ngx_http_pdns_worker.conf->sweep
-                                  : NGX_HTTP_PDNS_REST);
+    /* nobody sweeps until it is time to */
+
+    pipe = ngx_http_pdns_pipe();
+    if (pipe == NULL) {
+        ngx_http_pdns_sweep_rest();
+        return;
+    }
+
+    ngx_http_pdns_sweep_lease(pipe, ngx_http_pdns_worker.conf->sweep);
+
+    ngx_http_pdns_sweep_ask(pipe, ngx_http_pdns_sweep_leased,
+                            ngx_http_pdns_sweep_rest);
+}
+
+
+static void
+ngx_http_pdns_sweep_rest(void)
+{
+    ngx_http_pdns_sweep_wait(ngx_http_pdns_worker.conf->sweep);
 }
 
 

@@ -55,6 +55,7 @@ typedef struct {
     void                     (*then)(void);
     ngx_uint_t                 removed;
     ngx_uint_t                 gone;
+    ngx_msec_t                 others; /* ms until we ask for their lease */
     unsigned                   leased:1;
     unsigned                   failed:1;
 } ngx_http_pdns_sweep_t;
