@@ -580,15 +580,22 @@ static int
 pdns_batch_text(pdns_batch_t *b, pdns_entry_t *e, char kind,
     const pdns_str_t *text, uint64_t last)
 {
-    pdns_more_t  *more;
+    pdns_more_t  *more, **link, **oldest;
 
     if (text->data == NULL) {
         return 0;
     }
 
-    for (more = e->rest->extra; more != NULL; more = more->next) {
+    oldest = NULL;
 
-        if (more->kind == kind && more->len == text->len
+    for (link = &e->rest->extra; *link != NULL; link = &more->next) {
+        more = *link;
+
+        if (more->kind != kind) {
+            continue;
+        }
+
+        if (more->len == text->len
             && memcmp(more->text, text->data, text->len) == 0)
         {
             if (last > more->last) {
@@ -597,10 +604,22 @@ pdns_batch_text(pdns_batch_t *b, pdns_entry_t *e, char kind,
 
             return 0;
         }
+
+        if (oldest == NULL || more->last < (*oldest)->last) {
+            oldest = link;
+        }
     }
 
-    if (e->rest->nextra == PDNS_EXTRAS) {
-        return -1;
+    /* of too many the oldest goes: the last one is what is asked for */
+
+    if (e->rest->nextra >= PDNS_EXTRAS && oldest != NULL) {
+
+        if (last <= (*oldest)->last) {
+            return 0;
+        }
+
+        *oldest = (*oldest)->next;
+        e->rest->nextra--;
     }
 
     more = pdns_alloc(b, sizeof(pdns_more_t) + text->len);
