@@ -71,15 +71,14 @@ ngx_http_pdns_pipe_cancel(ngx_http_pdns_pipe_t *pipe)
 
 
 /*
- * A key of the published database may be anything else that lies there, which
- * is as good as none; the reply tells by its type.
+ * A key may be anything else that lies there, which is as good as none; the
+ * reply tells by its type.  Redis 6.2 puts a text before what a script met.
  */
 
 static ngx_uint_t
-ngx_http_pdns_pipe_other(ngx_http_pdns_pipe_t *pipe, redisReply *reply)
+ngx_http_pdns_pipe_other(redisReply *reply)
 {
-    return pipe->rd != ngx_http_pdns_worker.lookup
-           && ngx_strncmp(reply->str, "WRONGTYPE", 9) == 0;
+    return ngx_strstr(reply->str, "WRONGTYPE") != NULL;
 }
 
 
@@ -98,7 +97,7 @@ ngx_http_pdns_pipe_handler(void *data, redisReply *reply)
 
     } else {
         if (reply->type == REDIS_REPLY_ERROR
-            && !ngx_http_pdns_pipe_other(pipe, reply))
+            && !ngx_http_pdns_pipe_other(reply))
         {
             if (!pipe->failed) {
                 ngx_log_error(NGX_LOG_ERR, ngx_http_pdns_worker.log, 0,

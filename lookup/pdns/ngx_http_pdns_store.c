@@ -22,11 +22,13 @@
 #define NGX_HTTP_PDNS_SLICES   3       /* on their way at once */
 #define NGX_HTTP_PDNS_SEEN     (1024 * 1024)
 #define NGX_HTTP_PDNS_RETRY    500     /* ms until a refused batch is sent */
+#define NGX_HTTP_PDNS_TOLD     60      /* s between two logs of other keys */
 
 
 typedef struct {
     d4_blocks_t                blocks;
     ngx_uint_t                 replies;
+    ngx_uint_t                 commands;
     unsigned                   last:1;    /* of the batch */
 } ngx_http_pdns_slice_t;
 
@@ -50,6 +52,8 @@ typedef struct {
     ngx_event_t                retry;
     ngx_str_t                 *sensor;    /* of the line at hand */
     uint64_t                   seed[2];
+    ngx_uint_t                 others;    /* dropped, and not yet logged */
+    time_t                     told;
     unsigned                   sending:1; /* it is on its way */
     unsigned                   failed:1;  /* an error was among the replies */
     unsigned                   changed:1; /* the epoch */
@@ -63,6 +67,7 @@ static void ngx_http_pdns_store_turn(void);
 static void ngx_http_pdns_store_send(void);
 static ngx_int_t ngx_http_pdns_store_slice(void);
 static void ngx_http_pdns_store_reply(void *data, redisReply *reply);
+static void ngx_http_pdns_store_other(ngx_http_pdns_slice_t *slice);
 static void ngx_http_pdns_store_next(void);
 static void ngx_http_pdns_store_answered(void);
 static void ngx_http_pdns_store_epoch(redisReply *reply);
@@ -186,6 +191,7 @@ ngx_http_pdns_store_state(ngx_d4_redis_t *rd, ngx_uint_t up)
     }
 
     pdns_seen_clear(&s->seen);
+    pdns_batch_lost(s->sent);
     s->epoch_len = 0;
 
     ngx_http_pdns_store_turn();
@@ -430,7 +436,7 @@ ngx_http_pdns_store_turn(void)
         return;
     }
 
-    if (pdns_batch_size(s->sent) == 0) {
+    if (pdns_batch_size(s->sent) == 0 && ngx_queue_empty(&s->sent_waiters)) {
 
         if (pdns_batch_size(s->open) == 0
             && ngx_queue_empty(&s->open_waiters))
@@ -499,7 +505,7 @@ ngx_http_pdns_store_next(void)
 
     if (s->failed && s->nslices == 0) {
 
-        /* all of it again: what was done only counts twice */
+        /* all of it again, but for counts that were added */
 
         s->sending = 0;
         pdns_seen_clear(&s->seen);
@@ -531,6 +537,7 @@ ngx_http_pdns_store_slice(void)
     }
 
     slice->replies = n;
+    slice->commands = n;
     slice->last = pdns_batch_written(s->sent);
 
     if (ngx_d4_redis_each(ngx_http_pdns_worker.store, &slice->blocks, n,
@@ -551,6 +558,7 @@ ngx_http_pdns_store_reply(void *data, redisReply *reply)
 {
     ngx_http_pdns_store_t  *s = data;
 
+    long long               n;
     ngx_http_pdns_slice_t  *slice;
 
     if (!s->ready) {
@@ -567,18 +575,27 @@ ngx_http_pdns_store_reply(void *data, redisReply *reply)
         return;
     }
 
-    if (reply->type == REDIS_REPLY_ERROR && !s->failed) {
-        s->failed = 1;
-        ngx_d4_redis_writes(ngx_http_pdns_worker.store, reply);
+    slice = &s->slices[s->slice];
+    n = (reply->type == REDIS_REPLY_INTEGER) ? reply->integer : 0;
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+
+        if (ngx_strncmp(reply->str, "WRONGTYPE", 9) == 0) {
+            ngx_http_pdns_store_other(slice);
+
+        } else {
+            n = -1;
+
+            if (!s->failed) {
+                s->failed = 1;
+                ngx_d4_redis_writes(ngx_http_pdns_worker.store, reply);
+            }
+        }
     }
 
-    if (reply->type == REDIS_REPLY_INTEGER) {
-        pdns_batch_reply(s->sent, s->got, reply->integer);
-    }
+    pdns_batch_reply(s->sent, s->got, n);
 
     s->got++;
-
-    slice = &s->slices[s->slice];
 
     if (--slice->replies != 0) {
         return;
@@ -599,6 +616,41 @@ ngx_http_pdns_store_reply(void *data, redisReply *reply)
     ngx_d4_redis_writes(ngx_http_pdns_worker.store, NULL);
 
     ngx_http_pdns_store_answered();
+}
+
+
+/*
+ * A key is something else than ours are.  It would be so for ever, so what was
+ * to be written there is dropped, and all others' records go on.
+ */
+
+static void
+ngx_http_pdns_store_other(ngx_http_pdns_slice_t *slice)
+{
+    size_t                  i, len;
+    u_char                  key[256];
+    ngx_http_pdns_store_t  *s;
+
+    s = &ngx_http_pdns_store;
+    s->others++;
+
+    if (s->told != 0 && ngx_time() - s->told < NGX_HTTP_PDNS_TOLD) {
+        return;
+    }
+
+    len = pdns_resp_key(&slice->blocks, slice->commands - slice->replies,
+                        (char *) key, sizeof(key));
+
+    for (i = 0; i < len; i++) {
+        key[i] = (key[i] >= ' ' && key[i] < 0x7f) ? key[i] : '?';
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_http_pdns_worker.log, 0,
+                  "redis pdns: %ui writes dropped, the last to \"%*s\", "
+                  "which is no key of ours: WRONGTYPE", s->others, len, key);
+
+    s->others = 0;
+    s->told = ngx_time();
 }
 
 

@@ -40,6 +40,7 @@ pdns_batch_create(const uint64_t seed[2], int right)
     b->seed[0] = seed[0];
     b->seed[1] = seed[1];
     b->right = right;
+    b->life = 1;
 
     return b;
 }
@@ -56,6 +57,7 @@ pdns_batch_free(pdns_batch_t *b)
     free(b->errors.places);
     free(b->groups.places);
     free(b->expect);
+    free(b->counts);
     free(b);
 }
 

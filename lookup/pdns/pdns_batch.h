@@ -3,9 +3,10 @@
  * What is to be written to the store: records are summed by name, type and
  * data (least, greatest time, sum of counts), and become commands that do the
  * same to what the store holds.  All of them commute, so that any number of
- * writers may send any batch in any order; a batch that is sent twice counts
- * twice, and changes nothing else.  What another database has counted is not
- * added but kept beside it, so that it may be sent again and again.
+ * writers may send any batch in any order; what is sent twice and was not
+ * acknowledged counts twice, and changes nothing else.  What another database
+ * has counted is not added but kept beside it, so that it may be sent again and
+ * again.
  *
  * The life of a batch: add..., commands until all are written, one reply for
  * each command; when pdns_batch_more() says so commands and replies again;
@@ -60,8 +61,13 @@ int pdns_batch_commands(pdns_batch_t *b, pdns_seen_t *seen, size_t max,
 int pdns_batch_written(const pdns_batch_t *b);
 void pdns_batch_rewind(pdns_batch_t *b);
 
-/* The integer that command i was answered with. */
+/*
+ * Command i was answered, in their order: with an integer, or 0, or -1 for an
+ * error.  A count that was added is not written again after rewind, unless the
+ * store may have forgotten it: lost.
+ */
 void pdns_batch_reply(pdns_batch_t *b, size_t i, long long n);
+void pdns_batch_lost(pdns_batch_t *b);
 
 /*
  * All is answered.  changed: the epoch is another one than what seen knows is

@@ -115,6 +115,7 @@ struct pdns_entry_s {
     uint64_t        last;
     uint64_t        count;
     pdns_rest_t    *rest;
+    uint32_t        counted;           /* in this life of the store */
     uint8_t         whole;             /* the target is all of the data */
     uint8_t         mlen;
     uint8_t         member[];
@@ -126,7 +127,8 @@ struct pdns_entry_s {
 typedef enum {
     PDNS_REPLY_OTHER = 0,
     PDNS_REPLY_NAME,                   /* N: members that were new */
-    PDNS_REPLY_BELOW                   /* W: names that were new */
+    PDNS_REPLY_BELOW,                  /* W: names that were new */
+    PDNS_REPLY_COUNT                   /* a count that was added */
 } pdns_about_t;
 
 
@@ -166,6 +168,11 @@ struct pdns_batch_s {
     uint8_t        *expect;            /* pdns_about_t of each command */
     size_t          nexpect;
     size_t          expect_size;
+    uint32_t      **counts;            /* "counted" of those to be answered */
+    size_t          ncounts;
+    size_t          counts_size;
+    size_t          count;             /* the next one */
+    uint32_t        life;              /* of the store */
     pdns_added_t    added;
 };
 
@@ -179,6 +186,9 @@ void pdns_table_put(pdns_table_t *t, pdns_link_t *link);
 
 /* What the command just written will be answered with. */
 void pdns_expect(pdns_batch_t *b, pdns_resp_t *w, pdns_about_t about);
+
+/* That a count was added, which is not to be done twice. */
+void pdns_expect_count(pdns_batch_t *b, pdns_resp_t *w, uint32_t *counted);
 
 
 #pragma GCC visibility pop

@@ -49,6 +49,8 @@ pdns_batch_rewind(pdns_batch_t *b)
 
     b->begun = 0;
     b->nexpect = 0;
+    b->ncounts = 0;
+    b->count = 0;
 
     if (b->again) {
         return;
@@ -277,6 +279,31 @@ pdns_expect(pdns_batch_t *b, pdns_resp_t *w, pdns_about_t about)
 }
 
 
+void
+pdns_expect_count(pdns_batch_t *b, pdns_resp_t *w, uint32_t *counted)
+{
+    size_t      size;
+    uint32_t  **counts;
+
+    if (b->ncounts == b->counts_size) {
+        size = (b->counts_size == 0) ? 1024 : b->counts_size * 2;
+
+        counts = realloc(b->counts, size * sizeof(uint32_t *));
+        if (counts == NULL) {
+            w->failed = 1;
+            return;
+        }
+
+        b->counts = counts;
+        b->counts_size = size;
+    }
+
+    b->counts[b->ncounts++] = counted;
+
+    pdns_expect(b, w, PDNS_REPLY_COUNT);
+}
+
+
 /* n records of a name, from e to before end. */
 
 static void
@@ -324,12 +351,12 @@ static void
 pdns_write_count(pdns_batch_t *b, pdns_resp_t *w, const pdns_key_t *key,
     pdns_entry_t *e)
 {
-    if (e->count != 0) {
+    if (e->count != 0 && e->counted != b->life) {
         pdns_resp_command(w, 4, "ZINCRBY");
         pdns_resp_word(w, key->data, key->len);
         pdns_resp_number(w, (int64_t) e->count);
         pdns_resp_prefixed(w, 'c', e->member, e->mlen);
-        pdns_expect(b, w, PDNS_REPLY_OTHER);
+        pdns_expect_count(b, w, &e->counted);
     }
 
     if (e->rest != NULL && e->rest->before != 0) {
@@ -632,23 +659,34 @@ pdns_write_first(pdns_batch_t *b, pdns_seen_t *seen, const pdns_key_t *key,
 void
 pdns_batch_reply(pdns_batch_t *b, size_t i, long long n)
 {
-    if (i >= b->nexpect || n <= 0) {
+    if (i >= b->nexpect) {
         return;
     }
 
     switch (b->expect[i]) {
 
     case PDNS_REPLY_NAME:
-        b->added.records += (uint64_t) n / 2;
+        b->added.records += (n > 0) ? (uint64_t) n / 2 : 0;
         break;
 
     case PDNS_REPLY_BELOW:
-        b->added.names += (uint64_t) n;
+        b->added.names += (n > 0) ? (uint64_t) n : 0;
+        break;
+
+    case PDNS_REPLY_COUNT:
+        *b->counts[b->count++] = (n < 0) ? 0 : b->life;
         break;
 
     default:
         break;
     }
+}
+
+
+void
+pdns_batch_lost(pdns_batch_t *b)
+{
+    b->life++;
 }
 
 

@@ -138,3 +138,109 @@ pdns_resp_prefixed(pdns_resp_t *w, char prefix, const void *p, size_t len)
     pdns_resp_put(w, p, len);
     pdns_resp_put(w, "\r\n", 2);
 }
+
+
+typedef struct {                       /* a place in what was written */
+    const d4_block_t  *block;
+    size_t             at;
+} pdns_place_t;
+
+
+/* len bytes, the first size of them to out.  Returns 0, or -1 at the end. */
+
+static int
+pdns_resp_get(pdns_place_t *place, char *out, size_t size, size_t len)
+{
+    size_t  n, copy;
+
+    while (len > 0) {
+
+        if (place->block == NULL) {
+            return -1;
+        }
+
+        n = place->block->used - place->at;
+
+        if (n == 0) {
+            place->block = place->block->next;
+            place->at = 0;
+            continue;
+        }
+
+        n = (n < len) ? n : len;
+        copy = (n < size) ? n : size;
+
+        if (copy > 0) {
+            memcpy(out, place->block->data + place->at, copy);
+            out += copy;
+            size -= copy;
+        }
+
+        place->at += n;
+        len -= n;
+    }
+
+    return 0;
+}
+
+
+/* What pdns_resp_length() has written. */
+
+static int
+pdns_resp_get_length(pdns_place_t *place, char mark, size_t *n)
+{
+    char  c;
+
+    if (pdns_resp_get(place, &c, 1, 1) != 0 || c != mark) {
+        return -1;
+    }
+
+    *n = 0;
+
+    while (pdns_resp_get(place, &c, 1, 1) == 0) {
+
+        if (c == '\r') {
+            return pdns_resp_get(place, NULL, 0, 1);
+        }
+
+        *n = *n * 10 + (size_t) (c - '0');
+    }
+
+    return -1;
+}
+
+
+size_t
+pdns_resp_key(const d4_blocks_t *in, size_t i, char *out, size_t size)
+{
+    size_t        argc, k, len;
+    pdns_place_t  place;
+
+    place.block = in->first;
+    place.at = 0;
+
+    for ( /* void */ ; pdns_resp_get_length(&place, '*', &argc) == 0; i--) {
+
+        for (k = 0; k < argc; k++) {
+
+            if (pdns_resp_get_length(&place, '$', &len) != 0) {
+                return 0;
+            }
+
+            if (i == 0 && k == 1) {
+                len = (len < size) ? len : size;
+                return (pdns_resp_get(&place, out, len, len) == 0) ? len : 0;
+            }
+
+            if (pdns_resp_get(&place, NULL, 0, len + 2) != 0) {
+                return 0;
+            }
+        }
+
+        if (i == 0) {
+            break;
+        }
+    }
+
+    return 0;
+}

@@ -36,6 +36,13 @@ void pdns_resp_prefixed(pdns_resp_t *w, char prefix, const void *p,
     size_t len);
 
 
+/*
+ * The first word behind the name of command i of what was written, cut to
+ * size: its key.  Returns its length, 0 if there is none.
+ */
+size_t pdns_resp_key(const d4_blocks_t *in, size_t i, char *out, size_t size);
+
+
 #pragma GCC visibility pop
 
 #endif /* _PDNS_RESP_H_INCLUDED_ */

@@ -477,6 +477,102 @@ test_epoch(void **state)
 }
 
 
+/*
+ * Writes the batch and answers: all, with an error to the count number refused
+ * (0: none).  Returns how many counts were written.
+ */
+
+static int
+answer(pdns_batch_t *b, pdns_seen_t *seen, int refused)
+{
+    int             argc, counts, commands, error;
+    char            key[64];
+    size_t          i, len;
+    uint8_t        *flat;
+    d4_pool_t       pool;
+    unit_word_t     words[16];
+    d4_blocks_t     out;
+    const uint8_t  *p;
+
+    d4_pool_init(&pool, 0);
+    d4_blocks_init(&out, &pool);
+
+    pdns_seen_clear(seen);
+    pdns_batch_rewind(b);
+    commands = pdns_batch_commands(b, seen, SIZE_MAX, &out);
+    assert_true(pdns_batch_written(b));
+
+    counts = 0;
+    flat = unit_flat(&out);
+    p = flat;
+
+    for (i = 0; (argc = unit_resp(&p, flat + out.bytes, words, 16)) > 0; i++) {
+        error = (word_is(&words[0], "ZINCRBY") && ++counts == refused);
+        pdns_batch_reply(b, i, error ? -1 : 0);
+
+        /* the key is found again, as much of it as there is room for */
+
+        len = pdns_resp_key(&out, i, key, sizeof(key));
+        assert_int_equal(len, words[1].len);
+        assert_memory_equal(key, words[1].p, len);
+        assert_int_equal(pdns_resp_key(&out, i, key, 2), 2);
+    }
+
+    assert_int_equal(i, commands);
+    assert_int_equal(pdns_resp_key(&out, i, key, sizeof(key)), 0);
+
+    free(flat);
+    d4_blocks_free(&out);
+
+    return counts;
+}
+
+
+/* A batch that is refused adds no count twice, unless the store was lost. */
+
+static void
+test_refused(void **state)
+{
+    size_t          i;
+    pdns_seen_t     seen;
+    pdns_batch_t   *b;
+    pdns_record_t   r;
+    const char     *text[] = {
+        "1||c||s||IN||a.example.com.||A||192.0.2.1||9||1",
+        "1||c||s||IN||a.example.com.||A||192.0.2.2||9||1",
+        "1||c||s||IN||b.example.com.||A||NXDOMAIN||0||1",
+        "1||c||s||IN||c.example.com.||A||NXDOMAIN||0||1"
+    };
+
+    (void) state;
+
+    assert_int_equal(pdns_seen_init(&seen, 64), 0);
+    b = pdns_batch_create(seed, 1);
+
+    for (i = 0; i < 4; i++) {
+        assert_int_equal(pdns_line_parse(&r, text[i], strlen(text[i]), buf,
+                                         sizeof(buf)), PDNS_OK);
+        assert_int_equal(pdns_batch_add(b, &r), 0);
+    }
+
+    assert_int_equal(answer(b, &seen, 2), 4);
+    assert_int_equal(answer(b, &seen, 1), 1);
+    assert_int_equal(answer(b, &seen, 0), 1);
+    assert_int_equal(answer(b, &seen, 0), 0);
+
+    pdns_batch_lost(b);
+    assert_int_equal(answer(b, &seen, 4), 4);
+    assert_int_equal(answer(b, &seen, 0), 1);
+    pdns_batch_reset(b);
+
+    assert_int_equal(pdns_batch_add(b, &r), 0);
+    assert_int_equal(answer(b, &seen, 0), 1);
+
+    pdns_batch_free(b);
+    pdns_seen_free(&seen);
+}
+
+
 static void
 value_is(const char *text, int rdata, int find)
 {
@@ -632,6 +728,7 @@ main(void)
         cmocka_unit_test(test_any_order),
         cmocka_unit_test(test_before),
         cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_value),
         cmocka_unit_test(test_filter),
         cmocka_unit_test(test_cursor),
