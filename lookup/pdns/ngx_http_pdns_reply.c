@@ -59,6 +59,12 @@ ngx_http_pdns_error(ngx_http_request_t *r, ngx_uint_t status,
 
     static ngx_str_t  type = ngx_string("application/json");
 
+    /* a body that nobody reads must not be taken for the next request */
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
+    }
+
     p = ngx_pnalloc(r->pool, ngx_strlen(code) + ngx_strlen(text) + 32);
     if (p == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
