@@ -313,7 +313,17 @@ ngx_http_pdns_ingest_line(ngx_http_pdns_post_t *post, u_char *p, size_t len)
 static void
 ngx_http_pdns_ingest_wait(ngx_http_pdns_post_t *post)
 {
+    ngx_event_t  *rev;
+
     post->waiting = 1;
+
+    /* the client need not send what is not read */
+
+    rev = post->request->connection->read;
+
+    if (rev->timer_set) {
+        ngx_del_timer(rev);
+    }
 
     ngx_add_timer(&post->timer, NGX_HTTP_PDNS_WAIT);
 }
@@ -401,9 +411,14 @@ ngx_http_pdns_ingest_timer(ngx_event_t *ev)
 
     ngx_http_set_log_request(c->log, r);
 
+    /* an answer that is slow to leave is not followed by another one */
+
+    ngx_http_pdns_store_forget(&post->waiter);
+    post->waiting = 0;
+
+    r->keepalive = 0;
     rc = ngx_http_pdns_error(r, NGX_HTTP_SERVICE_UNAVAILABLE, "store",
                              "the store does not answer");
-    r->keepalive = 0;
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
 }
