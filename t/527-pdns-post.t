@@ -90,6 +90,14 @@ print $s $body;
 is(accepted(answer($s)), 3000, 'which is taken');
 
 
+my %encoded = map {
+    $_ => $t->post('/ingest', $body, 'Content-Encoding' => $_)->{status}
+} 'gzip', 'identity';
+
+is_deeply(\%encoded, { gzip => 415, identity => 200 },
+          'what is compressed is not taken for lines');
+
+
 # a client that is slow while the store is: only its own time counts
 
 $body = lines('slow.example', 12000);

@@ -34,6 +34,8 @@ typedef struct {
 } ngx_http_pdns_post_t;
 
 
+static void ngx_http_pdns_ingest_header(ngx_http_request_t *r,
+    const char *name, ngx_str_t *value);
 static void ngx_http_pdns_ingest_body(ngx_http_request_t *r);
 static void ngx_http_pdns_ingest_read(ngx_http_request_t *r);
 static void ngx_http_pdns_ingest_go(ngx_http_pdns_post_t *post);
@@ -54,9 +56,7 @@ ngx_int_t
 ngx_http_pdns_ingest(ngx_http_request_t *r)
 {
     ngx_int_t              rc;
-    ngx_uint_t             i;
-    ngx_list_part_t       *part;
-    ngx_table_elt_t       *h;
+    ngx_str_t              encoding;
     ngx_http_cleanup_t    *cln;
     ngx_http_pdns_post_t  *post;
 
@@ -72,6 +72,8 @@ ngx_http_pdns_ingest(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ngx_str_null(&encoding);
+
     post->request = r;
     post->waiter.stored = ngx_http_pdns_ingest_stored;
     post->waiter.data = post;
@@ -84,6 +86,39 @@ ngx_http_pdns_ingest(ngx_http_request_t *r)
 
     ngx_http_set_ctx(r, post, ngx_http_pdns_module);
 
+    ngx_http_pdns_ingest_header(r, "X-Sensor-ID", &post->sensor);
+    ngx_http_pdns_ingest_header(r, "Content-Encoding", &encoding);
+
+    if (encoding.len != 0
+        && (encoding.len != sizeof("identity") - 1
+            || ngx_strncasecmp(encoding.data, (u_char *) "identity",
+                               sizeof("identity") - 1)
+               != 0))
+    {
+        return ngx_http_pdns_error(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                                   "encoding", "lines are posted as they are");
+    }
+
+    r->request_body_no_buffering = 1;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_pdns_ingest_body);
+
+    return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+}
+
+
+/* The last one of that name, if there is any. */
+
+static void
+ngx_http_pdns_ingest_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    size_t            len;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    len = ngx_strlen(name);
     part = &r->headers_in.headers.part;
     h = part->elts;
 
@@ -99,20 +134,12 @@ ngx_http_pdns_ingest(ngx_http_request_t *r)
             i = 0;
         }
 
-        if (h[i].key.len == sizeof("X-Sensor-ID") - 1
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "X-Sensor-ID",
-                               sizeof("X-Sensor-ID") - 1)
-               == 0)
+        if (h[i].key.len == len
+            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
         {
-            post->sensor = h[i].value;
+            *value = h[i].value;
         }
     }
-
-    r->request_body_no_buffering = 1;
-
-    rc = ngx_http_read_client_request_body(r, ngx_http_pdns_ingest_body);
-
-    return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
 }
 
 
