@@ -134,6 +134,26 @@ $t->redis_resume;
 is($json->decode($t->post('/ingest', lines('stays.example', 500))->{content})
    ->{accepted}, 500, 'clients went away: another one is served');
 
+# one that went away while the batch before was on its way
+
+my $first = lines('first.example', 10);
+
+$t->redis_pause;
+$s = connected('Content-Length: ' . length($first) . "\r\n");
+print $s $first;
+sleep(0.2);
+
+my $left = connected("Content-Length: 9999\r\n");
+
+print $left lines('left.example', 10);
+sleep(0.2);
+close($left);
+$t->get('/dnsdb/v2/ping');
+$t->redis_resume;
+is(accepted(answer($s)), 10, 'the batch before is stored');
+ok(poll_until(10, sub { stored('example.left') }),
+   'what it had sent is stored, too, although nothing follows');
+
 
 # a body that is not read is not taken for requests
 

@@ -732,6 +732,12 @@ ngx_http_pdns_store_answered(void)
         || !ngx_queue_empty(&room))
     {
         ngx_http_pdns_store_turn();
+
+    } else if (pdns_batch_size(s->open) != 0 && !s->timer.timer_set) {
+
+        /* it was old before, and nobody waits for it any more */
+
+        ngx_add_timer(&s->timer, ngx_http_pdns_worker.conf->flush);
     }
 
     ngx_http_pdns_store_tell(&done);
