@@ -5,8 +5,8 @@
  * same to what the store holds.  All of them commute, so that any number of
  * writers may send any batch in any order; what is sent twice and was not
  * acknowledged counts twice, and changes nothing else.  What another database
- * has counted is not added but kept beside it, so that it may be sent again and
- * again.
+ * has counted is not added but kept beside it, so that it may be sent again
+ * and again.
  *
  * The life of a batch: add..., commands until all are written, one reply for
  * each command; when pdns_batch_more() says so commands and replies again;
