@@ -141,7 +141,7 @@ is(distinct(@first, @next), 20, 'which is the next page');
 # dnsdbq
 
 SKIP: {
-    skip 'dnsdbq is not installed', 8 if !-x '/usr/bin/dnsdbq';
+    skip 'dnsdbq is not installed', 10 if !-x '/usr/bin/dnsdbq';
 
     $t->ingest(
         line(1500000100, 'www.example.org.', 'A', '192.0.2.77', 3),
@@ -199,6 +199,14 @@ SKIP: {
 
     $out = $dnsdbq->(\%dnsdb, '-V', 'summarize', '-i', '192.0.2.77', '-j');
     like($out, qr/"num_results":1/, 'a summary') or diag($out);
+
+    $out = $dnsdbq->(\%dnsdb, '-I');
+    like($out, qr/results_max: 1000000\n\s*offset_max: 3000000/, 'quotas')
+        or diag($out);
+
+    $out = $dnsdbq->(\%dnsdb, '-i', '192.0.2.77', '-O', 3000001, '-j');
+    like($out, qr/416|offset is too large/, 'an offset that is too large')
+        or diag($out);
 }
 
 
@@ -215,6 +223,76 @@ is(scalar(() = $r->{content} =~ /^\{"obj":/gm), 2500, 'no limit');
 is($t->get('/dnsdb/v2/ping')->{content}, "{\"ping\":\"ok\"}\n", 'ping');
 is($t->get('/dnsdb/v2/nothing')->{status}, 404, 'no such path');
 is($t->get('/dnsdb/v2/lookup/rrset/ip/192.0.2.1')->{status}, 400, 'a bad one');
+
+
+
+# offsets, and what the client takes
+
+my $rdata = '/dnsdb/v2/lookup/rdata/ip/192.0.2.2';
+
+$r = $t->get("$rdata?offset=2499");
+is(scalar(() = $r->{content} =~ /^\{"obj":/gm), 1, 'an offset');
+is($t->get("$rdata?offset=3000000")->{status}, 200, 'the largest');
+$r = $t->get("$rdata?offset=3000001");
+is($r->{status}, 416, 'a larger one');
+is($json->decode($r->{content})->{error}, 'offset', 'says so in JSON');
+
+for ([ 'application/x-ndjson', 200 ], [ 'application/json', 200 ],
+     [ '*/*', 200 ], [ 'text/html, application/*;q=0.1', 200 ],
+     [ 'text/html,Application/X-NDJSON ; q=1', 200 ], [ 'text/html', 415 ],
+     [ 'application/x-ndjson;q=0', 415 ], [ 'text/*, */*; q=0.000', 415 ])
+{
+    my ($accept, $status) = @$_;
+
+    is($t->get($rdata, Accept => $accept)->{status}, $status,
+       "Accept: $accept: $status");
+    is($t->get('/query/192.0.2.2', Accept => $accept)->{status}, 200,
+       'and never here');
+}
+
+is($t->get('/lookup/rdata/ip/192.0.2.2', Accept => 'text/plain')->{status},
+   200, 'nor in version 1');
+
+
+# summaries
+
+my $sum = '/dnsdb/v2/summarize/rdata/ip/192.0.2.2';
+
+for ([ '', 2500, 'succeeded' ], [ 'limit=2500', 2500, 'succeeded' ],
+     [ 'limit=2499', 2499, 'limited' ], [ 'max_count=2500', 2500, 'succeeded' ],
+     [ 'max_count=2499', 2499, 'limited' ],
+     [ 'max_count=9999', 2500, 'succeeded' ],
+     [ 'max_count=20&limit=10', 10, 'limited' ],
+     [ 'max_count=10&limit=20', 10, 'limited' ],
+     [ 'offset=2000&limit=0', 500, 'succeeded' ])
+{
+    my ($args, $n, $cond) = @$_;
+    my @lines = map { $json->decode($_) }
+        split /\n/, $t->get("$sum?$args")->{content};
+
+    is_deeply([ $lines[1]{obj}{num_results}, $lines[1]{obj}{count},
+                $lines[-1]{cond} ], [ $n, $n, $cond ], "a summary of $args");
+}
+
+
+# version 1, and what is no error or one
+
+for ([ '/lookup/rate_limit', 200 ], [ '/dnsdb/v2/rate_limit', 200 ],
+     [ '/summarize/rdata/ip/192.0.2.2', 200 ],
+     [ '/summarize/rrset/name/nothing.example', 404 ],
+     [ '/lookup/rrset/name/nothing.example', 404 ],
+     [ '/lookup/rrset/name/big.example.com?limit=1', 200 ],
+     [ "$rdata?aggr=f", 200 ], [ "$rdata?aggr=x", 400 ],
+     [ "$rdata?offset=-1", 400 ], [ "$rdata?max_count=x", 400 ],
+     [ "$rdata/A/example.net", 400 ])
+{
+    is($t->get($_->[0])->{status}, $_->[1], "$_->[0]: $_->[1]");
+}
+
+is_deeply($json->decode($t->get('/summarize/rdata/ip/192.0.2.2?limit=3')
+                          ->{content}),
+          { count => 3, num_results => 3, time_first => 1500000000,
+            time_last => 1500000000 }, 'a summary of version 1');
 
 $t->finish;
 done_testing();

@@ -12,9 +12,12 @@
 #include "ngx_http_pdns.h"
 
 
-#define NGX_HTTP_PDNS_MAX    1000000   /* records of one DNSDB answer */
+#define NGX_HTTP_PDNS_MAX     1000000  /* records of one DNSDB answer */
+#define NGX_HTTP_PDNS_OFFSET  3000000  /* and those left out before it */
 
 
+static ngx_uint_t ngx_http_pdns_accepts(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_pdns_accepted(u_char *p, u_char *last);
 static ngx_int_t ngx_http_pdns_headers(ngx_http_request_t *r,
     ngx_http_pdns_ctx_t *ctx);
 static ngx_int_t ngx_http_pdns_arg_types(ngx_http_request_t *r,
@@ -85,6 +88,7 @@ static ngx_http_pdns_arg_t  ngx_http_pdns_dnsdb_args[] = {
     { ngx_string("time_last_before"), ngx_http_pdns_arg_time,
       offsetof(pdns_filter_t, last_before) },
     { ngx_string("humantime"), ngx_http_pdns_arg_flag, PDNS_COF_HUMAN },
+    { ngx_string("aggr"), ngx_http_pdns_arg_flag, 0 },   /* always is */
     { ngx_null_string, NULL, 0 }
 };
 
@@ -115,6 +119,12 @@ ngx_http_pdns_args(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx)
         }
     }
 
+    if (ctx->form == NGX_HTTP_PDNS_SAF && !ngx_http_pdns_accepts(r)) {
+        return ngx_http_pdns_error(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                                   "accept",
+                                   "answers are application/x-ndjson");
+    }
+
     for ( /* void */ ; args->set != NULL; args++) {
 
         if (ngx_http_arg(r, args->name.data, args->name.len, &value)
@@ -135,6 +145,11 @@ ngx_http_pdns_args(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx)
         }
     }
 
+    if (ctx->offset > NGX_HTTP_PDNS_OFFSET) {
+        return ngx_http_pdns_error(r, NGX_HTTP_RANGE_NOT_SATISFIABLE, "offset",
+                                   "the offset is too large");
+    }
+
     if (ctx->expand && (ctx->form != NGX_HTTP_PDNS_COF || ctx->from != NULL
                         || ctx->kept.len != 0))
     {
@@ -143,6 +158,103 @@ ngx_http_pdns_args(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx)
     }
 
     return NGX_DECLINED;
+}
+
+
+/*
+ * 0: the client takes none of what JSON lines may be called.  All of its
+ * Accept headers are one list (RFC 9110, section 12.5.1); none is any.
+ */
+
+static ngx_uint_t
+ngx_http_pdns_accepts(ngx_http_request_t *r)
+{
+    u_char           *p, *last, *comma;
+    ngx_uint_t        i, named;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    named = 0;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len != sizeof("Accept") - 1
+                || ngx_strncasecmp(h[i].key.data, (u_char *) "Accept", 6)
+                   != 0)
+            {
+                continue;
+            }
+
+            last = h[i].value.data + h[i].value.len;
+
+            for (p = h[i].value.data; p < last; p = comma + 1) {
+                comma = ngx_strlchr(p, last, ',');
+                comma = (comma == NULL) ? last : comma;
+                named = 1;
+
+                if (ngx_http_pdns_accepted(p, comma)) {
+                    return 1;
+                }
+            }
+        }
+    }
+
+    return !named;
+}
+
+
+/* One element of the list; its weight is looked at for being zero. */
+
+static ngx_uint_t
+ngx_http_pdns_accepted(u_char *p, u_char *last)
+{
+    u_char      *end;
+    size_t       len;
+    ngx_uint_t   i;
+
+    static ngx_str_t  types[] = {
+        ngx_string("*/*"),
+        ngx_string("application/*"),
+        ngx_string("application/x-ndjson"),
+        ngx_string("application/jsonl"),
+        ngx_string("application/json")
+    };
+
+    while (p < last && (*p == ' ' || *p == '\t')) { p++; }
+
+    for (end = p; end < last && *end != ';' && *end != ' ' && *end != '\t';
+         end++)
+    {
+        /* void */
+    }
+
+    len = end - p;
+
+    for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (types[i].len == len
+            && ngx_strncasecmp(types[i].data, p, len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (i == sizeof(types) / sizeof(types[0])) {
+        return 0;
+    }
+
+    p = ngx_strlcasestrn(end, last, (u_char *) "q=", 2 - 1);
+
+    if (p == NULL) {
+        return 1;
+    }
+
+    for (p += 2; p < last && (*p == '0' || *p == '.'); p++) { /* void */ }
+
+    return p < last && *p >= '1' && *p <= '9';
 }
 
 

@@ -126,8 +126,11 @@ ngx_http_pdns_output_row(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_row_t *row)
             ctx->time_last = row->last;
         }
 
-        return (ctx->max_count != 0 && ctx->total >= ctx->max_count)
-               ? NGX_DONE : NGX_OK;
+        if (ctx->max_count != 0 && ctx->total >= ctx->max_count) {
+            ctx->limit = 0;            /* one more says that it is not all */
+        }
+
+        return NGX_OK;
     }
 
     ngx_memzero(&a, sizeof(pdns_answer_t));
@@ -449,7 +452,7 @@ ngx_http_pdns_output_end(ngx_http_pdns_ctx_t *ctx)
     r = ctx->request;
 
     if (ctx->form == NGX_HTTP_PDNS_DNSDB_1 && !ctx->begun && !ctx->sent
-        && !ctx->summarize)
+        && ctx->results == 0)
     {
         rc = ngx_http_pdns_error(r, NGX_HTTP_NOT_FOUND, "none",
                                  "there are no such records");

@@ -57,7 +57,8 @@ ngx_http_pdns_handler(ngx_http_request_t *r)
     static ngx_str_t  pong = ngx_string("{\"ping\":\"ok\"}\n");
     static ngx_str_t  rate = ngx_string(
         "{\"rate\":{\"limit\":\"unlimited\",\"remaining\":\"n/a\","
-        "\"reset\":\"n/a\",\"results_max\":1000000}}\n");
+        "\"reset\":\"n/a\",\"results_max\":1000000,"
+        "\"offset_max\":3000000}}\n");
 
     if (r != r->main) {
         return NGX_HTTP_NOT_FOUND;     /* the access phase was not for it */
@@ -126,7 +127,14 @@ ngx_http_pdns_handler(ngx_http_request_t *r)
             return ngx_http_pdns_dnsdb(r, &path, i, NGX_HTTP_PDNS_SAF);
         }
 
-    } else if (ngx_http_pdns_is(&path, i, "lookup")) {
+    } else if (path.n == i + 2 && ngx_http_pdns_is(&path, i, "lookup")
+               && ngx_http_pdns_is(&path, i + 1, "rate_limit"))
+    {
+        return ngx_http_pdns_text(r, NGX_HTTP_OK, &type, &rate);
+
+    } else if (ngx_http_pdns_is(&path, i, "lookup")
+               || ngx_http_pdns_is(&path, i, "summarize"))
+    {
         return ngx_http_pdns_dnsdb(r, &path, i, NGX_HTTP_PDNS_DNSDB_1);
     }
 
@@ -456,7 +464,7 @@ ngx_http_pdns_dnsdb(ngx_http_request_t *r, ngx_http_pdns_path_t *path,
     if (path->n > at + 5) {
         bailiwick = path->part[at + 5];
 
-        if (path->n > at + 6
+        if (path->n > at + 6 || ngx_http_pdns_is(path, at + 1, "rdata")
             || ngx_http_pdns_unescape(r, &bailiwick) != NGX_OK
             || pdns_name_parse(&name, (char *) bailiwick.data, bailiwick.len)
                != 0)
