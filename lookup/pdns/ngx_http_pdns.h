@@ -284,6 +284,7 @@ struct ngx_http_pdns_ctx_s {
     unsigned                   paged:1;   /* it asked for pages */
     unsigned                   summarize:1;
     unsigned                   expand:1;
+    unsigned                   expanded:1; /* for good: it has no pages */
     unsigned                   all:1;     /* an export */
     unsigned                   errors:1;  /* of error answers */
 
@@ -335,6 +336,7 @@ struct ngx_http_pdns_ctx_s {
     /* the answer */
     pdns_cursor_t             *last;      /* the last record that is in it */
     ngx_str_t                  number;    /* of the cursor */
+    uint64_t                   there;     /* records on all pages; 0: ? */
     unsigned                   within:1;  /* the next is of the same second */
     ngx_chain_t               *out;
     ngx_chain_t              **tail;
@@ -345,6 +347,7 @@ struct ngx_http_pdns_ctx_s {
     unsigned                   sent:1;    /* the header is */
     unsigned                   begun:1;
     unsigned                   waiting:1; /* for the client */
+    unsigned                   counted:1; /* those that are there */
     unsigned                   locating:1; /* the place in a large key */
 };
 

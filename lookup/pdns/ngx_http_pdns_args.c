@@ -157,6 +157,8 @@ ngx_http_pdns_args(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx)
                                    "an expanded answer has no pages");
     }
 
+    ctx->expanded = ctx->expand;
+
     return NGX_DECLINED;
 }
 
@@ -345,7 +347,7 @@ ngx_http_pdns_arg_limit(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
         ctx->limit = ngx_min((ngx_uint_t) n, ctx->conf->limit);
     }
 
-    ctx->capped = 0;
+    ctx->capped = (ctx->limit < (uint64_t) n);
 
     return NGX_OK;
 }

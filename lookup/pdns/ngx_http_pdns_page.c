@@ -15,6 +15,10 @@
 #define NGX_HTTP_PDNS_KEEP    900      /* s that a cursor is kept */
 
 
+static ngx_uint_t ngx_http_pdns_page_countable(ngx_http_pdns_ctx_t *ctx);
+static ngx_int_t ngx_http_pdns_page_count(ngx_http_pdns_ctx_t *ctx);
+static void ngx_http_pdns_page_counted(void *data, ngx_uint_t i,
+    redisReply *reply);
 static void ngx_http_pdns_page_kept(void *data, ngx_uint_t i,
     redisReply *reply);
 static ngx_int_t ngx_http_pdns_page_cursor(ngx_http_pdns_ctx_t *ctx);
@@ -38,6 +42,10 @@ ngx_http_pdns_page_keep(ngx_http_pdns_ctx_t *ctx)
         || ctx->form == NGX_HTTP_PDNS_DNSDB_1)
     {
         return NGX_OK;
+    }
+
+    if (ngx_http_pdns_page_countable(ctx)) {
+        return ngx_http_pdns_page_count(ctx);
     }
 
     ctx->number.data = ngx_pnalloc(ctx->request->pool, NGX_INT64_LEN);
@@ -84,6 +92,84 @@ ngx_http_pdns_page_keep(ngx_http_pdns_ctx_t *ctx)
                       ngx_http_pdns_output_end);
 
     return NGX_AGAIN;
+}
+
+
+/*
+ * 1: how many records the keys hold can be asked for, and was not.  Records
+ * that a filter, a retention time or the published database takes away or adds
+ * would have to be read for that.
+ */
+
+static ngx_uint_t
+ngx_http_pdns_page_countable(ngx_http_pdns_ctx_t *ctx)
+{
+    pdns_filter_t         *f;
+    ngx_http_pdns_leaf_t  *leaf;
+
+    f = &ctx->filter;
+    leaf = ctx->leaves.elts;
+
+    return ctx->capped && !ctx->counted && !ctx->expanded && ctx->walk == NULL
+           && ctx->leaves.nelts != 0
+           && (ctx->from == NULL || leaf->index == 0)
+           && f->types == PDNS_TYPES_ALL && f->first_after == 0
+           && f->first_before == 0 && f->last_after == 0
+           && f->last_before == 0
+           && (leaf->error || ngx_http_pdns_worker.conf->retention == NULL)
+           && !ngx_http_pdns_published(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_pdns_page_count(ngx_http_pdns_ctx_t *ctx)
+{
+    pdns_key_t             key;
+    ngx_uint_t             i;
+    ngx_http_pdns_leaf_t  *leaf;
+    ngx_http_pdns_pipe_t  *pipe;
+
+    ctx->counted = 1;
+
+    pipe = ngx_http_pdns_pipe();
+    if (pipe == NULL) {
+        return NGX_ERROR;
+    }
+
+    leaf = ctx->leaves.elts;
+
+    for (i = 0; i < ctx->leaves.nelts; i++) {
+        ngx_http_pdns_leaf_key(&key, &leaf[i]);
+
+        if (leaf[i].type != NGX_HTTP_PDNS_OWNER) {
+            pdns_resp_command(&pipe->w, 2, "ZCARD");
+            pdns_resp_word(&pipe->w, key.data, key.len);
+            continue;
+        }
+
+        /* of the members of a record its first time is the negative one */
+
+        pdns_resp_command(&pipe->w, 4, "ZCOUNT");
+        pdns_resp_word(&pipe->w, key.data, key.len);
+        pdns_resp_text(&pipe->w, "-inf");
+        pdns_resp_text(&pipe->w, "(0");
+    }
+
+    ngx_http_pdns_ask(ctx, pipe, ngx_http_pdns_page_counted,
+                      ngx_http_pdns_output_end);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_pdns_page_counted(void *data, ngx_uint_t i, redisReply *reply)
+{
+    ngx_http_pdns_ctx_t  *ctx = data;
+
+    if (reply->type == REDIS_REPLY_INTEGER && reply->integer > 0) {
+        ctx->there += reply->integer;
+    }
 }
 
 
@@ -187,11 +273,13 @@ ngx_http_pdns_page_cursor(ngx_http_pdns_ctx_t *ctx)
 
     value.len = pdns_cursor_text((char *) value.data, ctx->last);
 
-    if (ngx_http_pdns_header(r, "X-PDNS-Cursor", &value) != NGX_OK) {
+    if (!ctx->expanded
+        && ngx_http_pdns_header(r, "X-PDNS-Cursor", &value) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    if (ctx->number.len != 0
+    if (ctx->number.len != 0 && !ctx->expanded
         && ngx_http_pdns_header(r, "X-Dribble-Cursor", &ctx->number)
            != NGX_OK)
     {
@@ -214,7 +302,13 @@ ngx_http_pdns_page_cursor(ngx_http_pdns_ctx_t *ctx)
     value.data = p;
     p = ngx_sprintf(p, "{\"error\":\"maxset\",\"record\":\"");
     p += pdns_json_escape((char *) p, (char *) ctx->text.data, ctx->text.len);
-    p = ngx_sprintf(p, "\",\"value\":%uL}", ctx->page);
+    p = ngx_sprintf(p, "\",\"value\":%uL", ctx->page);
+
+    if (ctx->there != 0) {
+        p = ngx_sprintf(p, ",\"total_value\":%uL", ctx->there);
+    }
+
+    *p++ = '}';
     value.len = p - value.data;
 
     return ngx_http_pdns_header(r, "X-Dribble-Errors", &value);
