@@ -22,6 +22,10 @@ static ngx_int_t ngx_http_pdns_walk_below(ngx_http_pdns_ctx_t *ctx,
     ngx_http_pdns_walk_t *w);
 static ngx_int_t ngx_http_pdns_walk_above(ngx_http_pdns_ctx_t *ctx,
     ngx_http_pdns_walk_t *w);
+static ngx_int_t ngx_http_pdns_walk_resume(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_walk_t *w);
+static ngx_int_t ngx_http_pdns_walk_outer(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_walk_t *w, u_char *data, size_t len);
 static void ngx_http_pdns_walk_prefix(ngx_http_pdns_ctx_t *ctx,
     ngx_http_pdns_walk_t *w);
 static ngx_int_t ngx_http_pdns_walk_addrs(ngx_http_pdns_ctx_t *ctx,
@@ -377,9 +381,6 @@ ngx_http_pdns_walk_above(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w)
 {
     size_t                  len;
     u_char                  text[PDNS_NAME_TEXT];
-    unsigned                tag;
-    ngx_str_t              *outer;
-    ngx_uint_t              exact;
     pdns_name_t            *name;
     ngx_http_pdns_level_t  *level;
 
@@ -388,35 +389,16 @@ ngx_http_pdns_walk_above(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w)
     w->top.data = w->top_data;
     w->top.len = pdns_name_key((char *) w->top_data, name, 0, 1);
 
-    if (w->resume) {
-        tag = pdns_name_tag(&w->from);
-
-        len = (tag > 1) ? pdns_name_key((char *) text, &w->from, 1, tag) : 0;
-        w->resume_outer.data = ngx_pnalloc(ctx->request->pool, len + 1);
-        if (w->resume_outer.data == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memcpy(w->resume_outer.data, text, len);
-        w->resume_outer.len = len;
-        w->resume_top.data = w->resume_outer.data;
-        w->resume_top.len = ngx_min(len, 2);
-
-        len = (tag < w->from.labels)
-              ? pdns_name_key((char *) text, &w->from, tag, w->from.labels)
-              : 0;
-        w->resume_inner.data = ngx_pnalloc(ctx->request->pool, len + 1);
-        if (w->resume_inner.data == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memcpy(w->resume_inner.data, text, len);
-        w->resume_inner.len = len;
+    if (w->resume && ngx_http_pdns_walk_resume(ctx, w) != NGX_OK) {
+        return NGX_ERROR;
     }
+
+    level = &w->level[0];
+    w->level[1].ended = 1;
 
     if (name->labels == 1) {
         w->levels = 3;
-        level = &w->level[0];
+        w->level[2].ended = 1;
 
         pdns_key_tops(&level->key, (char *) w->top.data, w->top.len);
         ngx_http_pdns_range(level, NULL, 0);
@@ -426,14 +408,10 @@ ngx_http_pdns_walk_above(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w)
                                 w->resume_top.len);
         }
 
-        w->level[1].ended = 1;
-        w->level[2].ended = 1;
-
         return NGX_OK;
     }
 
     w->levels = 2;
-    level = &w->level[0];
 
     len = pdns_name_key((char *) text, name, 1, name->labels);
 
@@ -441,24 +419,64 @@ ngx_http_pdns_walk_above(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w)
                   (char *) text, len);
     ngx_http_pdns_range(level, text, len);
 
-    exact = 1;
-
     if (w->resume
         && (w->resume_outer.len != len
             || ngx_memcmp(w->resume_outer.data, text, len) != 0))
     {
-        exact = 0;
         ngx_http_pdns_bound(level, 0, '[', w->resume_outer.data,
                             w->resume_outer.len);
-    }
-
-    w->level[1].ended = 1;
-
-    if (!exact) {
         return NGX_OK;
     }
 
     /* the tag that is the name itself is not in the range */
+
+    return ngx_http_pdns_walk_outer(ctx, w, text, len);
+}
+
+
+/* Where a cursor is: the top, the tag in it and what is below the tag. */
+
+static ngx_int_t
+ngx_http_pdns_walk_resume(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w)
+{
+    size_t    len;
+    u_char    text[PDNS_NAME_TEXT];
+    unsigned  tag;
+
+    tag = pdns_name_tag(&w->from);
+
+    len = (tag > 1) ? pdns_name_key((char *) text, &w->from, 1, tag) : 0;
+    w->resume_outer.data = ngx_pnalloc(ctx->request->pool, len + 1);
+    if (w->resume_outer.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(w->resume_outer.data, text, len);
+    w->resume_outer.len = len;
+    w->resume_top.data = w->resume_outer.data;
+    w->resume_top.len = ngx_min(len, 2);
+
+    len = (tag < w->from.labels)
+          ? pdns_name_key((char *) text, &w->from, tag, w->from.labels) : 0;
+    w->resume_inner.data = ngx_pnalloc(ctx->request->pool, len + 1);
+    if (w->resume_inner.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(w->resume_inner.data, text, len);
+    w->resume_inner.len = len;
+
+    return NGX_OK;
+}
+
+
+/* One key of the last level, known without a list of them. */
+
+static ngx_int_t
+ngx_http_pdns_walk_outer(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w,
+    u_char *data, size_t len)
+{
+    ngx_str_t  *outer;
 
     w->pool = ngx_create_pool(1024, ctx->request->connection->log);
 
@@ -475,7 +493,7 @@ ngx_http_pdns_walk_above(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w)
         return NGX_ERROR;
     }
 
-    ngx_memcpy(outer->data, text, len);
+    ngx_memcpy(outer->data, data, len);
 
     return NGX_OK;
 }
@@ -503,7 +521,6 @@ static ngx_int_t
 ngx_http_pdns_walk_addrs(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w)
 {
     size_t                  n;
-    ngx_str_t              *outer;
     pdns_value_t           *v;
     ngx_http_pdns_level_t  *level;
 
@@ -526,23 +543,10 @@ ngx_http_pdns_walk_addrs(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_walk_t *w)
 
         /* one bucket: no list of them is needed */
 
-        w->pool = ngx_create_pool(1024, ctx->request->connection->log);
-
-        if (w->pool == NULL
-            || ngx_array_init(&w->outer, w->pool, 1, sizeof(ngx_str_t))
-               != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        outer = ngx_array_push(&w->outer);
-        outer->len = n;
-        outer->data = v->low;
-
         level->ended = 1;
         w->level[1].ended = 1;
 
-        return NGX_OK;
+        return ngx_http_pdns_walk_outer(ctx, w, v->low, n);
     }
 
     pdns_key_buckets(&level->key, v->alen);
