@@ -83,5 +83,70 @@ is_deeply([ grep { /cursor/ } keys %{ $t->{last}{headers} } ], [],
 is(cut('/query/10.0.0.1?expand=1'), 'maxset 10.0.0.1 100 -',
    'but tells that it is cut');
 
+
+# a cursor goes with the value it came from: elsewhere it would show what was
+# not asked for, or begin anew for ever
+
+$t->ingest(map { line(1500000000 + $_, "x$_.b.example.org.", 'CNAME',
+                      "y$_.b.example.org.") } 1 .. 5);
+
+my %cursor = map {
+    $t->records("/$_" . (/\?/ ? '&' : '?') . 'limit=2');
+    ($_ => $t->{last}{headers}{'x-pdns-cursor'})
+} my @queries = ('query/192.0.2.1', 'query/big.example.com',
+                 'fquery/mail.example.com', 'query/*.example.com',
+                 'query/*.b.example.org', 'query/*.com', 'query/10.0.0.0/8',
+                 'query/10.0.1.0/24', 'query/n1.*', 'query/x1.b.*',
+                 'fquery/*.b.example.org', 'fquery/y1.b.*',
+                 'query/gone.example.com?errors=1');
+
+# what may be the same cursor: of single keys, and of those that are a part
+
+my %part = ('query/*.com' => { 'query/*.example.com' => 1 },
+            'query/*.example.com' => { 'query/*.com' => 1 },
+            'query/10.0.0.0/8' => { 'query/10.0.1.0/24' => 1 });
+
+for my $of (grep { $cursor{$_} } @queries) {
+    my @wrong;
+
+    for my $query (@queries) {
+        my $walk = qr/[*]|\d\/\d/;
+        my $fits = $of eq $query || $part{$query}{$of}
+            || ($of !~ $walk && $query !~ $walk)
+            || "$of $query" =~ m{^f?query/\*\.b\.\S+ f?query/\*\.b\.};
+        my $r = $t->get("/$query" . ($query =~ /\?/ ? '&' : '?')
+                        . "cursor=$cursor{$of}");
+
+        push @wrong, "$query: $r->{status}"
+            if $r->{status} != ($fits ? 200 : 400);
+    }
+
+    is("@wrong", '', "the cursor of $of");
+}
+
+my $r = $t->get('/query/*.example.com?cursor=805306368000000000');
+is("$r->{status} " . $json->decode($r->{content})->{error}, '400 cursor',
+   'a number of a single key');
+
+# every byte of it changed: an answer of its own records, or none
+
+my @wrong;
+
+for my $i (0 .. length($cursor{'query/*.b.example.org'}) - 1) {
+    for my $c ('A', '_', '7') {
+        my $text = $cursor{'query/*.b.example.org'};
+        substr($text, $i, 1) = $c;
+
+        my $r = $t->get("/query/*.b.example.org?cursor=$text");
+        push @wrong, "$text: $r->{status}"
+            if $r->{status} != 400
+               && ($r->{status} != 200
+                   || grep { $_->{rrname} !~ /\.b\.example\.org$/ }
+                      map { $json->decode($_) } split /\n/, $r->{content});
+    }
+}
+
+is("@wrong", '', 'a cursor that was changed shows nothing else');
+
 $t->finish;
 done_testing();

@@ -376,7 +376,10 @@ void ngx_http_pdns_fail(ngx_http_pdns_ctx_t *ctx, ngx_int_t status);
 void ngx_http_pdns_export(ngx_http_pdns_ctx_t *ctx);
 
 
-/* Sets out from the value, and a cursor if there is one.  NGX_ERROR. */
+/*
+ * Sets out from the value, and a cursor if there is one.  NGX_ERROR, or
+ * NGX_DECLINED: the cursor is none of this value.
+ */
 ngx_int_t ngx_http_pdns_walk_start(ngx_http_pdns_ctx_t *ctx);
 
 /*

@@ -140,6 +140,8 @@ ngx_http_pdns_kept_step(ngx_http_pdns_ctx_t *ctx)
 static void
 ngx_http_pdns_begin(ngx_http_pdns_ctx_t *ctx)
 {
+    ngx_int_t  rc;
+
     if (ctx->all) {
         ngx_http_pdns_export(ctx);
         return;
@@ -147,7 +149,16 @@ ngx_http_pdns_begin(ngx_http_pdns_ctx_t *ctx)
 
     ngx_http_pdns_range_start(ctx);
 
-    if (ctx->values == NULL && ngx_http_pdns_walk_start(ctx) != NGX_OK) {
+    rc = (ctx->values == NULL) ? ngx_http_pdns_walk_start(ctx) : NGX_OK;
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_pdns_error(ctx->request, NGX_HTTP_BAD_REQUEST, "cursor",
+                                 "the cursor is of another query");
+        ngx_http_finalize_request(ctx->request, rc);
+        return;
+    }
+
+    if (rc != NGX_OK) {
         ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }

@@ -13,6 +13,7 @@
 #include "ngx_http_pdns.h"
 
 
+static ngx_uint_t ngx_http_pdns_walk_foreign(ngx_http_pdns_ctx_t *ctx);
 static ngx_int_t ngx_http_pdns_walk_few(ngx_http_pdns_ctx_t *ctx);
 static ngx_int_t ngx_http_pdns_walk_data(ngx_http_pdns_ctx_t *ctx,
     ngx_str_t *text, ngx_uint_t index);
@@ -55,6 +56,10 @@ ngx_http_pdns_walk_start(ngx_http_pdns_ctx_t *ctx)
 
     ctx->leaf = 0;
     ctx->walk = NULL;
+
+    if (ctx->from != NULL && ngx_http_pdns_walk_foreign(ctx)) {
+        return NGX_DECLINED;
+    }
 
     switch (ctx->value.find) {
 
@@ -112,6 +117,63 @@ ngx_http_pdns_walk_start(ngx_http_pdns_ctx_t *ctx)
     default:
         return ngx_http_pdns_walk_below(ctx, w);
     }
+}
+
+
+/*
+ * 1: the cursor's key is none of those that the value stands for, so that what
+ * is behind it would be no part of the answer.
+ */
+
+static ngx_uint_t
+ngx_http_pdns_walk_foreign(ngx_http_pdns_ctx_t *ctx)
+{
+    size_t         len;
+    u_char        *p, key[PDNS_NAME_TEXT];
+    pdns_name_t    name;
+    pdns_value_t  *v;
+
+    v = &ctx->value;
+    p = ctx->from->leaf;
+    len = ctx->from->leaf_len;
+
+    switch (v->find) {
+
+    case PDNS_FIND_NAME:
+        return len != 0;
+
+    case PDNS_FIND_TARGET:
+    case PDNS_FIND_DATA:
+        return len != 0 && (len != 1 || p[0] < 1 || p[0] > 2);
+
+    case PDNS_FIND_ADDR:
+        if (ngx_memcmp(v->low, v->high, v->alen) == 0) {
+            return len != 0;
+        }
+
+        return len != v->alen || ngx_memcmp(p, v->low, len) < 0
+               || ngx_memcmp(p, v->high, len) > 0;
+
+    case PDNS_FIND_PREFIX:
+    case PDNS_FIND_TARGET_PREFIX:
+        return len <= v->len || ngx_memcmp(p, v->text, v->len) != 0
+               || p[v->len] != '.'
+               || pdns_name_parse(&name, (char *) p, len) != 0;
+
+    default: /* PDNS_FIND_BELOW, PDNS_FIND_TARGETS */
+        break;
+    }
+
+    if (pdns_name_unkey(&name, (char *) p, len) != 0
+        || name.labels < v->name.labels)
+    {
+        return 1;
+    }
+
+    len = pdns_name_key((char *) key, &name, 0, v->name.labels);
+
+    return pdns_name_unkey(&name, (char *) key, len) != 0
+           || !pdns_name_equal(&name, &v->name);
 }
 
 
