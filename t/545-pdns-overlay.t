@@ -256,6 +256,15 @@ sub answers {
         [ '10.0.0.0/22', 90, 1 ];
 
     is(join("\n", @wrong), '', "$when: and so are its pages");
+
+    @wrong = map {
+        wrong("/query/$_->[0]",
+              [ reverse @{ pages("/query/$_->[0]?sort=-time_last",
+                                 @$_[1, 2]) } ])
+    } [ '203.0.113.5', 700, 1 ], [ 'www.example.com', 1, 0 ],
+      [ 'big.example', 333, 0 ];
+
+    is(join("\n", @wrong), '', "$when: with the oldest first, too");
 }
 
 sub ready {

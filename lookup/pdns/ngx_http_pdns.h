@@ -287,6 +287,7 @@ struct ngx_http_pdns_ctx_s {
     unsigned                   expanded:1; /* for good: it has no pages */
     unsigned                   all:1;     /* an export */
     unsigned                   errors:1;  /* of error answers */
+    unsigned                   oldest:1;  /* these come first */
 
     /* where it stands */
     ngx_http_pdns_walk_t      *walk;      /* NULL: one key, or a few */
@@ -310,6 +311,9 @@ struct ngx_http_pdns_ctx_s {
     uint64_t                   low;       /* the place is between these */
     uint64_t                   high;      /* ranks; or at low, if equal */
     uint64_t                   equal;
+    uint64_t                   start;     /* rank of the piece read */
+    ngx_uint_t                 overlap;   /* ranks that may have moved */
+    ngx_uint_t                 tries;
     int64_t                    rank;      /* of the member, -1: none */
     int64_t                    score;
     unsigned                   listed:1;  /* no more keys are to come */
@@ -431,7 +435,7 @@ ngx_uint_t ngx_http_pdns_wanted(ngx_http_pdns_ctx_t *ctx, time_t ttl,
     uint16_t type, uint64_t last);
 
 /* Rows of one key: put in order; or the names in them, with all they have. */
-void ngx_http_pdns_rows_order(ngx_http_pdns_ctx_t *ctx);
+void ngx_http_pdns_rows_order(ngx_http_pdns_ctx_t *ctx, ngx_uint_t from);
 ngx_int_t ngx_http_pdns_expand(ngx_http_pdns_ctx_t *ctx);
 
 

@@ -483,14 +483,46 @@ ngx_http_pdns_arg_rdata(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
 }
 
 
-/* There is one order, which may be asked for. */
+/* Of one key only: where there are many, it is their order that counts. */
 
 static ngx_int_t
 ngx_http_pdns_arg_sort(ngx_http_request_t *r, ngx_http_pdns_ctx_t *ctx,
     ngx_str_t *value, ngx_uint_t data)
 {
-    return (value->len == 9 && ngx_memcmp(value->data, "time_last", 9) == 0)
-           ? NGX_OK : NGX_ERROR;
+    if (value->len == 9 && ngx_memcmp(value->data, "time_last", 9) == 0) {
+        ctx->oldest = 0;
+        return NGX_OK;
+    }
+
+    if (value->len != 10 || ngx_memcmp(value->data, "-time_last", 10) != 0
+        || ctx->form != NGX_HTTP_PDNS_COF)
+    {
+        return NGX_ERROR;
+    }
+
+    switch (ctx->value.find) {
+
+    case PDNS_FIND_ADDR:
+        if (ngx_memcmp(ctx->value.low, ctx->value.high, ctx->value.alen)
+            != 0)
+        {
+            return NGX_ERROR;
+        }
+
+        break;
+
+    case PDNS_FIND_NAME:
+    case PDNS_FIND_TARGET:
+    case PDNS_FIND_DATA:
+        break;
+
+    default:
+        return NGX_ERROR;
+    }
+
+    ctx->oldest = 1;
+
+    return NGX_OK;
 }
 
 

@@ -13,6 +13,7 @@
 
 
 #define NGX_HTTP_PDNS_OVERLAP  8       /* ranks that may move meanwhile */
+#define NGX_HTTP_PDNS_TRIES    20      /* when more of them do */
 #define NGX_HTTP_PDNS_GROUP    1000    /* of one second: read, not searched */
 
 /* what has a lower score in a long list is no time of this world */
@@ -26,7 +27,13 @@ static void ngx_http_pdns_search_step(ngx_http_pdns_ctx_t *ctx);
 static void ngx_http_pdns_search_reply(void *data, ngx_uint_t i,
     redisReply *reply);
 static void ngx_http_pdns_piece(ngx_http_pdns_ctx_t *ctx, uint64_t rank);
+static ngx_uint_t ngx_http_pdns_piece_moved(ngx_http_pdns_ctx_t *ctx,
+    ngx_array_t *items);
 static void ngx_http_pdns_piece_step(ngx_http_pdns_ctx_t *ctx);
+static ngx_int_t ngx_http_pdns_piece_names(ngx_http_pdns_ctx_t *ctx,
+    ngx_uint_t from);
+static ngx_uint_t ngx_http_pdns_piece_last(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_item_t *last, ngx_uint_t records);
 
 
 /* The leaf is read on from a place in it, or from its start. */
@@ -43,6 +50,9 @@ ngx_http_pdns_read_start(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     }
 
     ctx->large = leaf;
+    ctx->overlap = NGX_HTTP_PDNS_OVERLAP;
+    ctx->tries = 0;
+    ctx->at->oldest = ctx->oldest;
     ctx->at->leaf_len = 0;
     ctx->at->member_len = 0;
 
@@ -51,12 +61,26 @@ ngx_http_pdns_read_start(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
         ctx->at->member_len = from->member_len;
         ngx_memcpy(ctx->at->member, from->member, from->member_len);
 
+    } else if (ctx->oldest) {
+
+        /* counts of records stand before their times */
+
+        ctx->at->time = (leaf->type == NGX_HTTP_PDNS_OWNER)
+                        ? NGX_HTTP_PDNS_EARLIEST - 1 : 0;
+
     } else {
         ctx->at->time = PDNS_TIME_MAX + 1;
     }
 
-    if (ctx->filter.last_before != 0
-        && ctx->at->time > ctx->filter.last_before)
+    if (ctx->oldest) {
+
+        if (ctx->filter.last_after > ctx->at->time) {
+            ctx->at->time = ctx->filter.last_after - 1;
+            ctx->at->member_len = 0;
+        }
+
+    } else if (ctx->filter.last_before != 0
+               && ctx->at->time > ctx->filter.last_before)
     {
         ctx->at->time = ctx->filter.last_before + 1;
         ctx->at->member_len = 0;
@@ -71,6 +95,8 @@ ngx_http_pdns_read_start(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
 void
 ngx_http_pdns_read_large(ngx_http_pdns_ctx_t *ctx)
 {
+    u_char                 bound[NGX_INT64_LEN + 1];
+    ngx_int_t              n;
     pdns_key_t             key;
     pdns_cursor_t         *at;
     ngx_http_pdns_pipe_t  *pipe;
@@ -90,33 +116,31 @@ ngx_http_pdns_read_large(ngx_http_pdns_ctx_t *ctx)
 
     ngx_http_pdns_leaf_key(&key, ctx->large);
 
-    if (at->member_len == 0) {
+    n = ngx_sprintf(bound, (at->member_len == 0) ? "%uL" : "(%uL", at->time)
+        - bound;
 
-        /* behind a whole second */
+    pdns_resp_command(&pipe->w, 4, "ZCOUNT");
+    pdns_resp_word(&pipe->w, key.data, key.len);
 
-        pdns_resp_command(&pipe->w, 4, "ZCOUNT");
-        pdns_resp_word(&pipe->w, key.data, key.len);
-        pdns_resp_number(&pipe->w, (int64_t) at->time);
-        pdns_resp_text(&pipe->w, "+inf");
+    if (ctx->oldest) {
+        pdns_resp_text(&pipe->w, "-inf");
+        pdns_resp_word(&pipe->w, bound, n);
 
     } else {
-        u_char     bound[NGX_INT64_LEN + 1];
-        ngx_int_t  n;
-
-        bound[0] = '(';
-        n = ngx_sprintf(bound + 1, "%uL", at->time) - bound;
-
-        pdns_resp_command(&pipe->w, 4, "ZCOUNT");
-        pdns_resp_word(&pipe->w, key.data, key.len);
         pdns_resp_word(&pipe->w, bound, n);
         pdns_resp_text(&pipe->w, "+inf");
+    }
+
+    if (at->member_len != 0) {
+
+        /* otherwise it is behind the whole second */
 
         pdns_resp_command(&pipe->w, 4, "ZCOUNT");
         pdns_resp_word(&pipe->w, key.data, key.len);
         pdns_resp_number(&pipe->w, (int64_t) at->time);
         pdns_resp_number(&pipe->w, (int64_t) at->time);
 
-        pdns_resp_command(&pipe->w, 3, "ZREVRANK");
+        pdns_resp_command(&pipe->w, 3, ctx->oldest ? "ZRANK" : "ZREVRANK");
         pdns_resp_word(&pipe->w, key.data, key.len);
         pdns_resp_word(&pipe->w, at->member, at->member_len);
 
@@ -199,7 +223,7 @@ ngx_http_pdns_search_step(ngx_http_pdns_ctx_t *ctx)
 
     ngx_http_pdns_leaf_key(&key, ctx->large);
 
-    pdns_resp_command(&pipe->w, 5, "ZREVRANGE");
+    pdns_resp_command(&pipe->w, 5, ctx->oldest ? "ZRANGE" : "ZREVRANGE");
     pdns_resp_word(&pipe->w, key.data, key.len);
     pdns_resp_number(&pipe->w, ctx->rank);
     pdns_resp_number(&pipe->w, ctx->rank);
@@ -242,7 +266,8 @@ ngx_http_pdns_piece(ngx_http_pdns_ctx_t *ctx, uint64_t rank)
     pdns_key_t             key;
     ngx_http_pdns_pipe_t  *pipe;
 
-    rank = (rank > NGX_HTTP_PDNS_OVERLAP) ? rank - NGX_HTTP_PDNS_OVERLAP : 0;
+    rank = (rank > ctx->overlap) ? rank - ctx->overlap : 0;
+    ctx->start = rank;
 
     pipe = ngx_http_pdns_pipe();
     ctx->heads = ngx_array_create(ctx->row_pool, 1, sizeof(ngx_array_t));
@@ -252,11 +277,11 @@ ngx_http_pdns_piece(ngx_http_pdns_ctx_t *ctx, uint64_t rank)
         return;
     }
 
-    ctx->most = 2 * NGX_HTTP_PDNS_CHUNK;
+    ctx->most = 2 * NGX_HTTP_PDNS_CHUNK + ctx->overlap;
 
     ngx_http_pdns_leaf_key(&key, ctx->large);
 
-    pdns_resp_command(&pipe->w, 5, "ZREVRANGE");
+    pdns_resp_command(&pipe->w, 5, ctx->oldest ? "ZRANGE" : "ZREVRANGE");
     pdns_resp_word(&pipe->w, key.data, key.len);
     pdns_resp_number(&pipe->w, (int64_t) rank);
     pdns_resp_number(&pipe->w, (int64_t) (rank + ctx->most - 1));
@@ -267,23 +292,70 @@ ngx_http_pdns_piece(ngx_http_pdns_ctx_t *ctx, uint64_t rank)
 }
 
 
+/*
+ * 1: since the place was found so many records moved that it is not in what
+ * was read: all of that is behind it, or all before.  What is between was then
+ * perhaps not read.
+ */
+
+static ngx_uint_t
+ngx_http_pdns_piece_moved(ngx_http_pdns_ctx_t *ctx, ngx_array_t *items)
+{
+    ngx_http_pdns_item_t  *item, *last;
+
+    if (items->nelts == 0) {
+        return ctx->start != 0;
+    }
+
+    item = items->elts;
+    last = item + items->nelts - 1;
+
+    if (ctx->start != 0 && item->score > 0
+        && pdns_cursor_behind(ctx->at, (uint64_t) item->score,
+                              item->member.data, item->member.len))
+    {
+        return 1;
+    }
+
+    return items->nelts == ctx->most && last->score > 0
+           && !pdns_cursor_behind(ctx->at, (uint64_t) last->score,
+                                  last->member.data, last->member.len);
+}
+
+
 static void
 ngx_http_pdns_piece_step(ngx_http_pdns_ctx_t *ctx)
 {
-    u_char                *text;
-    ngx_str_t              name;
     ngx_uint_t             i, n, from, records;
     ngx_array_t           *items;
-    ngx_http_pdns_row_t   *row;
     ngx_http_pdns_item_t  *item, *last;
 
     items = ctx->heads->elts;
+
+    if (ngx_http_pdns_piece_moved(ctx, items)) {
+
+        if (ctx->tries++ == NGX_HTTP_PDNS_TRIES) {
+            ngx_http_pdns_fail(ctx, NGX_HTTP_SERVICE_UNAVAILABLE);
+            return;
+        }
+
+        ctx->overlap = ngx_min(4 * ctx->overlap, NGX_HTTP_PDNS_CHUNK);
+        ngx_http_pdns_read_large(ctx);
+        return;
+    }
+
+    ctx->tries = 0;
     item = items->elts;
     records = 0;
 
     for (i = 0, n = 0; i < items->nelts; i++) {
 
         if (item[i].score <= 0) {
+
+            if (ctx->oldest) {
+                continue;
+            }
+
             break;
         }
 
@@ -301,31 +373,14 @@ ngx_http_pdns_piece_step(ngx_http_pdns_ctx_t *ctx)
     i = items->nelts;
     items->nelts = n;
 
-    if (ngx_http_pdns_read_rows(ctx, ctx->large, items) != NGX_OK) {
+    if (ngx_http_pdns_read_rows(ctx, ctx->large, items) != NGX_OK
+        || ngx_http_pdns_piece_names(ctx, from) != NGX_OK)
+    {
         ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
-    if (ctx->large->type == NGX_HTTP_PDNS_OWNER) {
-        text = ngx_pnalloc(ctx->row_pool, PDNS_NAME_TEXT);
-        if (text == NULL) {
-            ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
-            return;
-        }
-
-        name.len = pdns_name_text((char *) text, &ctx->large->name);
-        name.data = text;
-
-        for (row = ctx->rows.elts; from < ctx->rows.nelts; from++) {
-            row[from].name = name;
-        }
-    }
-
-    if (i < ctx->most || last == NULL
-        || (uint64_t) last->score < ctx->filter.last_after
-        || last->member.len > sizeof(ctx->at->member)
-        || (records == 0 && last->score < NGX_HTTP_PDNS_EARLIEST))
-    {
+    if (i < ctx->most || ngx_http_pdns_piece_last(ctx, last, records)) {
         ctx->large = NULL;
 
     } else {
@@ -340,4 +395,56 @@ ngx_http_pdns_piece_step(ngx_http_pdns_ctx_t *ctx)
     }
 
     ngx_http_pdns_next(ctx);
+}
+
+
+/* Rows of a name do not have it themselves. */
+
+static ngx_int_t
+ngx_http_pdns_piece_names(ngx_http_pdns_ctx_t *ctx, ngx_uint_t from)
+{
+    u_char               *text;
+    ngx_str_t             name;
+    ngx_http_pdns_row_t  *row;
+
+    if (ctx->large->type != NGX_HTTP_PDNS_OWNER) {
+        return NGX_OK;
+    }
+
+    text = ngx_pnalloc(ctx->row_pool, PDNS_NAME_TEXT);
+    if (text == NULL) {
+        return NGX_ERROR;
+    }
+
+    name.len = pdns_name_text((char *) text, &ctx->large->name);
+    name.data = text;
+
+    for (row = ctx->rows.elts; from < ctx->rows.nelts; from++) {
+        row[from].name = name;
+    }
+
+    return NGX_OK;
+}
+
+
+/* 1: nothing behind this member is wanted. */
+
+static ngx_uint_t
+ngx_http_pdns_piece_last(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_item_t *last,
+    ngx_uint_t records)
+{
+    pdns_filter_t  *f;
+
+    f = &ctx->filter;
+
+    if (last == NULL || last->member.len > sizeof(ctx->at->member)) {
+        return 1;
+    }
+
+    if (ctx->oldest) {
+        return f->last_before != 0 && (uint64_t) last->score > f->last_before;
+    }
+
+    return (uint64_t) last->score < f->last_after
+           || (records == 0 && last->score < NGX_HTTP_PDNS_EARLIEST);
 }

@@ -189,6 +189,7 @@ ngx_http_pdns_output_last(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_row_t *row)
 
     c = ctx->last;
     c->time = row->last;
+    c->oldest = ctx->oldest;
     c->member_len = ngx_min(row->raw.len, sizeof(c->member));
     ngx_memcpy(c->member, row->raw.data, c->member_len);
     c->leaf_len = ngx_http_pdns_leaf_id(ctx, row->leaf, c->leaf);

@@ -24,7 +24,7 @@
 #define NGX_HTTP_PDNS_PER_ASK  100     /* members in one question */
 
 
-static ngx_int_t ngx_http_pdns_overlay_order(ngx_http_pdns_overlay_t *o);
+static ngx_int_t ngx_http_pdns_overlay_order(ngx_http_pdns_ctx_t *ctx);
 static ngx_http_pdns_before_t *ngx_http_pdns_overlay_find(
     ngx_http_pdns_overlay_t *o, ngx_str_t *raw);
 static ngx_uint_t ngx_http_pdns_overlay_behind(pdns_cursor_t *c, uint64_t time,
@@ -71,6 +71,13 @@ ngx_http_pdns_overlay_by_time(const void *one, const void *two)
 }
 
 
+static int ngx_libc_cdecl
+ngx_http_pdns_overlay_by_age(const void *one, const void *two)
+{
+    return ngx_http_pdns_overlay_by_time(two, one);
+}
+
+
 /* All that the other database holds of the leaf at hand has been read. */
 
 void
@@ -84,7 +91,7 @@ ngx_http_pdns_overlay_begin(ngx_http_pdns_ctx_t *ctx)
 
     from = (leaf->resume && ctx->from->time != 0) ? ctx->from : NULL;
 
-    if (ngx_http_pdns_overlay_order(ctx->overlay) != NGX_OK
+    if (ngx_http_pdns_overlay_order(ctx) != NGX_OK
         || ngx_http_pdns_read_start(ctx, leaf, from) != NGX_OK)
     {
         ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -98,11 +105,13 @@ ngx_http_pdns_overlay_begin(ngx_http_pdns_ctx_t *ctx)
 /* Several spellings of a record become one, then they are put in order. */
 
 static ngx_int_t
-ngx_http_pdns_overlay_order(ngx_http_pdns_overlay_t *o)
+ngx_http_pdns_overlay_order(ngx_http_pdns_ctx_t *ctx)
 {
-    ngx_uint_t               i, n;
-    ngx_http_pdns_before_t  *b;
+    ngx_uint_t                i, n;
+    ngx_http_pdns_before_t   *b;
+    ngx_http_pdns_overlay_t  *o;
 
+    o = ctx->overlay;
     b = o->records.elts;
 
     qsort(b, o->records.nelts, sizeof(ngx_http_pdns_before_t),
@@ -137,7 +146,8 @@ ngx_http_pdns_overlay_order(ngx_http_pdns_overlay_t *o)
     }
 
     qsort(o->order, n, sizeof(ngx_http_pdns_before_t *),
-          ngx_http_pdns_overlay_by_time);
+          ctx->oldest ? ngx_http_pdns_overlay_by_age
+                      : ngx_http_pdns_overlay_by_time);
 
     return NGX_OK;
 }
@@ -376,7 +386,10 @@ ngx_http_pdns_overlay_rows(ngx_http_pdns_ctx_t *ctx)
 }
 
 
-/* What the store has before the piece has been in the answer. */
+/*
+ * What the store has seen later stands at that place: it has been in the
+ * answer, or will be when the oldest come first.
+ */
 
 static void
 ngx_http_pdns_overlay_reply(void *data, ngx_uint_t i, redisReply *reply)
@@ -398,8 +411,10 @@ ngx_http_pdns_overlay_reply(void *data, ngx_uint_t i, redisReply *reply)
         score = ngx_http_pdns_score(reply->element[n]);
 
         if (score > (int64_t) b[n]->last
-            && !ngx_http_pdns_overlay_behind(&ctx->overlay->start,
-                                             (uint64_t) score, &b[n]->raw))
+            && (ctx->oldest
+                || !ngx_http_pdns_overlay_behind(&ctx->overlay->start,
+                                                 (uint64_t) score,
+                                                 &b[n]->raw)))
         {
             b[n]->taken = 1;
         }
@@ -463,7 +478,7 @@ ngx_http_pdns_overlay_step(ngx_http_pdns_ctx_t *ctx)
         row->last = b[i]->last;
     }
 
-    ngx_http_pdns_rows_order(ctx);
+    ngx_http_pdns_rows_order(ctx, 0);
 
     if (ctx->expand && ngx_http_pdns_expand(ctx) != NGX_OK) {
         ngx_http_pdns_fail(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);

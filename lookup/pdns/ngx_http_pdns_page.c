@@ -55,7 +55,7 @@ ngx_http_pdns_page_keep(ngx_http_pdns_ctx_t *ctx)
 
     if (ctx->last->leaf_len == 0 && !ctx->within) {
         ctx->number.len = ngx_sprintf(ctx->number.data, "%uL",
-                                      pdns_cursor_number(ctx->last->time))
+                                      pdns_cursor_number(ctx->last))
                           - ctx->number.data;
         return NGX_OK;
     }

@@ -163,7 +163,7 @@ ngx_http_pdns_read_heads(ngx_http_pdns_ctx_t *ctx)
     for (i = 0; i < n; i++) {
         ngx_http_pdns_leaf_key(&key, &leaf[i]);
 
-        pdns_resp_command(&pipe->w, 5, "ZREVRANGE");
+        pdns_resp_command(&pipe->w, 5, ctx->oldest ? "ZRANGE" : "ZREVRANGE");
         pdns_resp_word(&pipe->w, key.data, key.len);
         pdns_resp_text(&pipe->w, "0");
         pdns_resp_number(&pipe->w, (int64_t) ctx->most - 1);
@@ -285,7 +285,9 @@ ngx_http_pdns_read_step(ngx_http_pdns_ctx_t *ctx)
                  : ngx_http_pdns_read_rows(ctx, leaf, &items[i]);
 
         } else if (leaf->type == NGX_HTTP_PDNS_OWNER
-                   || ctx->filter.last_before != 0)
+                   || (ctx->oldest ? ctx->filter.last_after
+                                   : ctx->filter.last_before)
+                      != 0)
         {
             rc = ngx_http_pdns_read_start(ctx, leaf, NULL);
 
@@ -380,6 +382,13 @@ ngx_http_pdns_by_time(const void *one, const void *two)
 }
 
 
+static int ngx_libc_cdecl
+ngx_http_pdns_by_age(const void *one, const void *two)
+{
+    return ngx_http_pdns_by_time(two, one);
+}
+
+
 /* Members of one record stand together; 1: the name has an E: key. */
 
 static ngx_uint_t
@@ -418,7 +427,7 @@ ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     int64_t                first, count, before;
     ngx_str_t              name;
     ngx_uint_t             i, extra, from;
-    ngx_http_pdns_row_t   *row, *rows;
+    ngx_http_pdns_row_t   *row;
     ngx_http_pdns_item_t  *item;
 
     if (items->nelts == 0) {
@@ -493,10 +502,7 @@ ngx_http_pdns_read_owner(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
                      ? (uint64_t) first : row->last;
     }
 
-    rows = ctx->rows.elts;
-
-    qsort(rows + from, ctx->rows.nelts - from, sizeof(ngx_http_pdns_row_t),
-          ngx_http_pdns_by_time);
+    ngx_http_pdns_rows_order(ctx, from);
 
     return NGX_OK;
 }
@@ -695,10 +701,14 @@ ngx_http_pdns_wanted(ngx_http_pdns_ctx_t *ctx, time_t ttl, uint16_t type,
 
 
 void
-ngx_http_pdns_rows_order(ngx_http_pdns_ctx_t *ctx)
+ngx_http_pdns_rows_order(ngx_http_pdns_ctx_t *ctx, ngx_uint_t from)
 {
-    qsort(ctx->rows.elts, ctx->rows.nelts, sizeof(ngx_http_pdns_row_t),
-          ngx_http_pdns_by_time);
+    ngx_http_pdns_row_t  *rows;
+
+    rows = ctx->rows.elts;
+
+    qsort(rows + from, ctx->rows.nelts - from, sizeof(ngx_http_pdns_row_t),
+          ctx->oldest ? ngx_http_pdns_by_age : ngx_http_pdns_by_time);
 }
 
 

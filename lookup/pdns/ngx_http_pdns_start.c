@@ -122,7 +122,7 @@ ngx_http_pdns_walk_start(ngx_http_pdns_ctx_t *ctx)
 
 /*
  * 1: the cursor's key is none of those that the value stands for, so that what
- * is behind it would be no part of the answer.
+ * is behind it would be no part of the answer; or its order is the other one.
  */
 
 static ngx_uint_t
@@ -136,6 +136,10 @@ ngx_http_pdns_walk_foreign(ngx_http_pdns_ctx_t *ctx)
     v = &ctx->value;
     p = ctx->from->leaf;
     len = ctx->from->leaf_len;
+
+    if (ctx->from->oldest != (int) ctx->oldest) {
+        return 1;
+    }
 
     switch (v->find) {
 

@@ -4,7 +4,8 @@
 #include <string.h>
 
 
-#define PDNS_CURSOR_VERSION  1
+#define PDNS_CURSOR_NEWEST   1
+#define PDNS_CURSOR_OLDEST   2
 #define PDNS_CURSOR_SHIFT    29
 
 
@@ -12,7 +13,7 @@ static const char  pdns_base64[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 
-/* version, time in 5 bytes, length of the leaf in 2, leaf, member */
+/* order, time in 5 bytes, length of the leaf in 2, leaf, member */
 
 size_t
 pdns_cursor_pack(uint8_t *out, const pdns_cursor_t *c)
@@ -21,7 +22,7 @@ pdns_cursor_pack(uint8_t *out, const pdns_cursor_t *c)
     uint8_t  *p;
 
     p = out;
-    *p++ = PDNS_CURSOR_VERSION;
+    *p++ = c->oldest ? PDNS_CURSOR_OLDEST : PDNS_CURSOR_NEWEST;
 
     for (i = 4; i >= 0; i--) {
         *p++ = (uint8_t) (c->time >> (8 * i));
@@ -44,10 +45,13 @@ pdns_cursor_unpack(pdns_cursor_t *c, const uint8_t *p, size_t len)
 {
     int  i;
 
-    if (len < 8 || p[0] != PDNS_CURSOR_VERSION) {
+    if (len < 8
+        || (p[0] != PDNS_CURSOR_NEWEST && p[0] != PDNS_CURSOR_OLDEST))
+    {
         return -1;
     }
 
+    c->oldest = (p[0] == PDNS_CURSOR_OLDEST);
     c->time = 0;
 
     for (i = 1; i < 6; i++) {
@@ -150,23 +154,26 @@ pdns_cursor_parse(pdns_cursor_t *c, const char *p, size_t len)
 }
 
 
+/* the lowest bit tells the order */
+
 uint64_t
-pdns_cursor_number(uint64_t time)
+pdns_cursor_number(const pdns_cursor_t *c)
 {
-    return time << PDNS_CURSOR_SHIFT;
+    return c->time << PDNS_CURSOR_SHIFT | (c->oldest ? 1 : 0);
 }
 
 
 int
 pdns_cursor_numbered(pdns_cursor_t *c, uint64_t number)
 {
-    if (number == 0 || number >= PDNS_CURSOR_KEPT
-        || (number & ((UINT64_C(1) << PDNS_CURSOR_SHIFT) - 1)) != 0)
+    if (number >> PDNS_CURSOR_SHIFT == 0 || number >= PDNS_CURSOR_KEPT
+        || (number & ((UINT64_C(1) << PDNS_CURSOR_SHIFT) - 1)) > 1)
     {
         return -1;
     }
 
     c->time = number >> PDNS_CURSOR_SHIFT;
+    c->oldest = (number & 1);
     c->leaf_len = 0;
     c->member_len = 0;
 
@@ -182,11 +189,19 @@ pdns_cursor_behind(const pdns_cursor_t *c, uint64_t time,
     size_t  n;
 
     if (time != c->time) {
-        return time < c->time;
+        return c->oldest ? time > c->time : time < c->time;
+    }
+
+    if (c->oldest && c->member_len == 0) {
+        return 0;                      /* behind the whole second */
     }
 
     n = (len < c->member_len) ? len : c->member_len;
     rc = memcmp(member, c->member, n);
 
-    return (rc != 0) ? rc < 0 : len < c->member_len;
+    if (rc == 0) {
+        rc = (len > c->member_len) - (len < c->member_len);
+    }
+
+    return c->oldest ? rc > 0 : rc < 0;
 }

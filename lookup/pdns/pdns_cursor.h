@@ -2,7 +2,8 @@
 /*
  * Where an answer goes on: behind which record.  Records of one key come with
  * the newest first, those of the same second in descending order of their
- * members; keys (of a wildcard or a network) in ascending order.
+ * members; or all in the opposite order.  Keys (of a wildcard or a network)
+ * come in ascending order.
  */
 
 
@@ -18,6 +19,7 @@
 
 typedef struct {
     uint64_t  time;                    /* 0: behind all records of the key */
+    int       oldest;                  /* 1: the oldest come first */
     size_t    leaf_len;                /* 0: there is only one key */
     size_t    member_len;
     uint8_t   leaf[PDNS_NAME_TEXT];    /* the name or address of the key */
@@ -44,10 +46,10 @@ int pdns_cursor_parse(pdns_cursor_t *c, const char *p, size_t len);
 
 /*
  * The number of a cursor between two seconds of a single key, below
- * PDNS_CURSOR_KEPT: behind all records of time and later.  And back; returns
- * 0, or -1.
+ * PDNS_CURSOR_KEPT: behind all records of c->time and later, or earlier when
+ * the oldest come first.  And back; returns 0, or -1.
  */
-uint64_t pdns_cursor_number(uint64_t time);
+uint64_t pdns_cursor_number(const pdns_cursor_t *c);
 int pdns_cursor_numbered(pdns_cursor_t *c, uint64_t number);
 
 /*

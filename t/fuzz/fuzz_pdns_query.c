@@ -93,7 +93,8 @@ cursor(const char *p, size_t size)
     n = pdns_cursor_text(text, &c);
     require(n < PDNS_CURSOR_TEXT);
     require(pdns_cursor_parse(&back, text, n) == 0);
-    require(back.time == c.time && back.leaf_len == c.leaf_len
+    require(back.time == c.time && back.oldest == c.oldest
+            && back.leaf_len == c.leaf_len
             && back.member_len == c.member_len);
     require(memcmp(back.member, c.member, c.member_len) == 0);
 }

@@ -681,6 +681,7 @@ test_cursor(void **state)
 
     for (i = 0; i < 200; i++) {
         c.time = 1500000000 + i;
+        c.oldest = i % 2;
         c.leaf_len = i % 7;
         c.member_len = i;
         memset(c.leaf, (int) i, c.leaf_len);
@@ -690,6 +691,7 @@ test_cursor(void **state)
         assert_int_equal(strlen(text), n);
         assert_int_equal(pdns_cursor_parse(&back, text, n), 0);
         assert_int_equal(back.time, c.time);
+        assert_int_equal(back.oldest, c.oldest);
         assert_int_equal(back.leaf_len, c.leaf_len);
         assert_int_equal(back.member_len, c.member_len);
         assert_memory_equal(back.leaf, c.leaf, c.leaf_len);
@@ -700,15 +702,25 @@ test_cursor(void **state)
     assert_int_equal(pdns_cursor_parse(&c, "!!!!", 4), -1);
     assert_int_equal(pdns_cursor_parse(&c, "AQAAAAAA", 8), -1);
 
-    assert_int_equal(pdns_cursor_numbered(&c, pdns_cursor_number(17)), 0);
-    assert_int_equal(c.time, 17);
-    assert_true(pdns_cursor_number(PDNS_TIME_MAX) < PDNS_CURSOR_KEPT);
+    for (i = 0; i < 2; i++) {
+        c.time = 17;
+        c.oldest = (int) i;
+        assert_int_equal(pdns_cursor_numbered(&back, pdns_cursor_number(&c)),
+                         0);
+        assert_int_equal(back.time, 17);
+        assert_int_equal(back.oldest, i);
+    }
+
+    c.time = PDNS_TIME_MAX;
+    assert_true(pdns_cursor_number(&c) < PDNS_CURSOR_KEPT);
+    assert_int_equal(pdns_cursor_numbered(&c, 1), -1);
     assert_int_equal(pdns_cursor_numbered(&c, 0), -1);
     assert_int_equal(pdns_cursor_numbered(&c, 5), -1);
 
     /* behind a whole second; behind a member of it */
 
     c.time = 10;
+    c.oldest = 0;
     c.member_len = 0;
     assert_false(pdns_cursor_behind(&c, 10, (uint8_t *) "a", 1));
     assert_true(pdns_cursor_behind(&c, 9, (uint8_t *) "a", 1));
@@ -718,6 +730,18 @@ test_cursor(void **state)
     assert_false(pdns_cursor_behind(&c, 10, (uint8_t *) "m", 1));
     assert_false(pdns_cursor_behind(&c, 10, (uint8_t *) "ma", 2));
     assert_false(pdns_cursor_behind(&c, 11, (uint8_t *) "a", 1));
+
+    /* the same, the oldest first */
+
+    c.oldest = 1;
+    assert_false(pdns_cursor_behind(&c, 10, (uint8_t *) "l", 1));
+    assert_false(pdns_cursor_behind(&c, 10, (uint8_t *) "m", 1));
+    assert_true(pdns_cursor_behind(&c, 10, (uint8_t *) "ma", 2));
+    assert_true(pdns_cursor_behind(&c, 11, (uint8_t *) "a", 1));
+    assert_false(pdns_cursor_behind(&c, 9, (uint8_t *) "z", 1));
+    c.member_len = 0;
+    assert_false(pdns_cursor_behind(&c, 10, (uint8_t *) "a", 1));
+    assert_true(pdns_cursor_behind(&c, 11, (uint8_t *) "a", 1));
 }
 
 
