@@ -141,6 +141,17 @@ is($t->{tls_ua}->get("$in/metrics/pdns")->{status}, 403,
    'figures are not for all');
 
 
+# a refused line has its client's address in it
+
+$t->post('/ingest', "1500000000||192.0.2.250||192.0.2.53||IN||bad||A||x||0||1\n");
+ok(poll_until(30, sub { $t->get('/info')->{content} =~ /192\.0\.2\.250/ }),
+   'a sample is shown where records are taken');
+$r = ask($t, '/info', 'X-API-Key' => 'secret-token');
+like($r->{content}, qr/"rejects":\{[^}]*"bad_rdata":1/,
+     'everybody may know how many were refused');
+unlike($r->{content}, qr/samples|192\.0\.2\.250/, 'and not what');
+
+
 # with the cache: pages one by one, by header and by argument
 
 my $c = public('pdns.conf', 'pdns-cache.conf');

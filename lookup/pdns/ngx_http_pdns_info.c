@@ -489,9 +489,10 @@ ngx_http_pdns_info_size(ngx_http_pdns_about_t *about)
 static ngx_int_t
 ngx_http_pdns_info_answer(ngx_http_pdns_about_t *about)
 {
-    u_char      *p;
-    ngx_str_t    text;
-    ngx_uint_t   i, n;
+    u_char                    *p;
+    ngx_str_t                  text;
+    ngx_uint_t                 i, n;
+    ngx_http_pdns_loc_conf_t  *plcf;
 
     static ngx_str_t  type = ngx_string("application/json");
 
@@ -527,9 +528,13 @@ ngx_http_pdns_info_answer(ngx_http_pdns_about_t *about)
         }
     }
 
-    p = ngx_sprintf(p, "},\"samples\":{");
+    plcf = ngx_http_get_module_loc_conf(about->request, ngx_http_pdns_module);
 
-    for (i = 0, n = 0; i < PDNS_RESULTS; i++) {
+    if (plcf->ingest) {
+        p = ngx_sprintf(p, "},\"samples\":{");
+    }
+
+    for (i = 0, n = 0; plcf->ingest && i < PDNS_RESULTS; i++) {
 
         if (about->samples[i].len != 0) {
             p = ngx_sprintf(p, "%s\"%s\":\"", n++ ? "," : "",
