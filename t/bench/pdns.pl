@@ -204,6 +204,16 @@ sub raw_reads {
 sub cpu_now { return (cpu($redis), cpu(children($nginx))) }
 
 
+# As it is read: a file may be larger than curl would hold.
+
+sub post {
+    my ($file, $times) = @_;
+
+    return spawn('curl.log', 'curl', '-sS', '-X', 'POST', '-H', 'Expect:',
+                 ('-T', $file, "http://127.0.0.1:$port/pdns/ingest") x $times);
+}
+
+
 sub ingest {
     my ($lines, @files) = write_lines();
 
@@ -212,10 +222,7 @@ sub ingest {
     my $before = used_memory();
     my @cpu = cpu_now();
     my $start = time;
-    my @pids = map {
-        spawn('curl.log', 'curl', '-sS', '-H', 'Expect:', '--data-binary',
-              "\@$_", "http://127.0.0.1:$port/pdns/ingest")
-    } @files;
+    my @pids = map { post($_, 1) } @files;
 
     waitpid($_, 0) for @pids;
 
@@ -364,10 +371,7 @@ sub load {
 
 sub busy {
     my (@files) = @_;
-    my @pids = map {
-        spawn('curl.log', 'curl', '-sS', '-H', 'Expect:', '--data-binary',
-              "\@$_", ("http://127.0.0.1:$port/pdns/ingest") x 20)
-    } @files;
+    my @pids = map { post($_, 20) } @files;
 
     sleep 1;
 
