@@ -26,6 +26,7 @@
  * ngx_http_pdns_stat.c     what it counts
  * ngx_http_pdns_ingest.c   records that are posted
  * ngx_http_pdns_queue.c    records from queues
+ * ngx_http_pdns_lease.c    the turn of one worker of all
  * ngx_http_pdns_sweep.c    the end of old records, with ngx_http_pdns_remove.c
  * ngx_http_pdns_legacy.c   what the published analyzer's database has of a key
  * ngx_http_pdns_overlay.c  put together with what the store has of it
@@ -425,14 +426,12 @@ void ngx_http_pdns_read_large(ngx_http_pdns_ctx_t *ctx);
 
 /* 1 when the published database is asked as well. */
 #define ngx_http_pdns_published(ctx)                                          \
-    (ngx_http_pdns_worker.legacy != NULL && !(ctx)->all && !(ctx)->errors)
+    (ngx_http_pdns_worker.legacy != NULL && !(ctx)->all                       \
+     && (!(ctx)->errors || ngx_http_pdns_worker.conf->errors != 0))
 
-/*
- * 1 when a record of this type and last time, kept for ttl seconds (0: for
- * ever), may be in the answer.
- */
-ngx_uint_t ngx_http_pdns_wanted(ngx_http_pdns_ctx_t *ctx, time_t ttl,
-    uint16_t type, uint64_t last);
+/* 1 when what a leaf has of this type and last time may be in the answer. */
+ngx_uint_t ngx_http_pdns_wanted(ngx_http_pdns_ctx_t *ctx,
+    ngx_http_pdns_leaf_t *leaf, uint16_t type, uint64_t last);
 
 /* Rows of one key: put in order; or the names in them, with all they have. */
 void ngx_http_pdns_rows_order(ngx_http_pdns_ctx_t *ctx, ngx_uint_t from);
@@ -579,6 +578,31 @@ void ngx_http_pdns_store_wait_room(ngx_http_pdns_waiter_t *w);
 void ngx_http_pdns_store_forget(ngx_http_pdns_waiter_t *w);
 
 
+/*
+ * The turn of one worker of all hosts (ngx_http_pdns_lease.c), known by a key;
+ * init makes the connection, NGX_ERROR without memory.  Take asks for it, or
+ * renews it, as ngx_d4_redis_command(); taken tells what the reply (or NULL)
+ * says: 1, it is this worker's for 20 seconds.  Give ends it if it still is,
+ * done is the end of the connection.
+ */
+
+typedef struct {
+    const char                *key;
+    u_char                     id[64];
+    size_t                     id_len;
+    unsigned                   held:1;
+} ngx_http_pdns_lease_t;
+
+ngx_int_t ngx_http_pdns_lease_init(ngx_cycle_t *cycle,
+    ngx_http_pdns_lease_t *l, const char *key);
+void ngx_http_pdns_lease_done(void);
+ngx_int_t ngx_http_pdns_lease_take(ngx_http_pdns_lease_t *l,
+    ngx_d4_reply_pt handler, void *data);
+ngx_uint_t ngx_http_pdns_lease_taken(ngx_http_pdns_lease_t *l,
+    redisReply *reply);
+void ngx_http_pdns_lease_give(ngx_http_pdns_lease_t *l);
+
+
 /* The published analyzer's database, taken over (ngx_http_pdns_migrate.c). */
 ngx_int_t ngx_http_pdns_migrate_init(ngx_cycle_t *cycle);
 void ngx_http_pdns_migrate_done(void);
@@ -608,7 +632,7 @@ void ngx_http_pdns_stat_count(const char *key, const char *field, uint64_t n);
  * (ngx_http_pdns_sweep.c).
  */
 time_t ngx_http_pdns_retention(ngx_uint_t type);
-ngx_int_t ngx_http_pdns_sweep_init(void);
+ngx_int_t ngx_http_pdns_sweep_init(ngx_cycle_t *cycle);
 void ngx_http_pdns_sweep_exit(void);
 
 /* Error answers that are too old or too many (ngx_http_pdns_errors.c). */

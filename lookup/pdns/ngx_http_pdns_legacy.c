@@ -606,7 +606,8 @@ ngx_http_pdns_legacy_record(void *data, ngx_uint_t i, redisReply *reply)
                               numbers, ngx_http_pdns_legacy_text,
                               sizeof(ngx_http_pdns_legacy_text))
             != PDNS_OK
-        || ngx_http_pdns_store_wanted(&r) != PDNS_OK)
+        || ngx_http_pdns_store_wanted(&r) != PDNS_OK
+        || (r.rcode.data != NULL) != leaf->error)
     {
         return;
     }

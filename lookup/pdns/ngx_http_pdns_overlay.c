@@ -321,8 +321,7 @@ ngx_http_pdns_overlay_between(ngx_http_pdns_ctx_t *ctx)
         }
 
         if (b->taken
-            || !ngx_http_pdns_wanted(ctx, ngx_http_pdns_retention(b->type),
-                                     b->type, b->last)
+            || !ngx_http_pdns_wanted(ctx, o->leaf, b->type, b->last)
             || !ngx_http_pdns_overlay_behind(&o->start, b->last, &b->raw))
         {
             continue;

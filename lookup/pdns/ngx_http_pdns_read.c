@@ -551,9 +551,8 @@ static ngx_int_t
 ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
     ngx_http_pdns_row_t *row, ngx_http_pdns_item_t *item)
 {
-    int     n;
-    char    text[PDNS_RDATA_SHORT + PDNS_NAME_TEXT];
-    time_t  ttl;
+    int   n;
+    char  text[PDNS_RDATA_SHORT + PDNS_NAME_TEXT];
 
     ngx_memzero(row, sizeof(ngx_http_pdns_row_t));
 
@@ -571,10 +570,7 @@ ngx_http_pdns_row_of(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
         return NGX_DECLINED;
     }
 
-    ttl = leaf->error ? ngx_http_pdns_worker.conf->errors
-                      : ngx_http_pdns_retention(row->type);
-
-    if (!ngx_http_pdns_wanted(ctx, ttl, row->type, row->last)) {
+    if (!ngx_http_pdns_wanted(ctx, leaf, row->type, row->last)) {
         return NGX_DECLINED;
     }
 
@@ -689,9 +685,14 @@ ngx_http_pdns_row_data(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
 
 
 ngx_uint_t
-ngx_http_pdns_wanted(ngx_http_pdns_ctx_t *ctx, time_t ttl, uint16_t type,
-    uint64_t last)
+ngx_http_pdns_wanted(ngx_http_pdns_ctx_t *ctx, ngx_http_pdns_leaf_t *leaf,
+    uint16_t type, uint64_t last)
 {
+    time_t  ttl;
+
+    ttl = leaf->error ? ngx_http_pdns_worker.conf->errors
+                      : ngx_http_pdns_retention(type);
+
     return (ttl == 0 || (time_t) last > ngx_time() - ttl)
            && pdns_filter_type(&ctx->filter, type)
            && last >= ctx->filter.last_after

@@ -15,6 +15,7 @@ struct pdns_fault_s {
     uint64_t        first;
     uint64_t        last;
     uint64_t        count;
+    uint64_t        before;
     uint32_t        counted;
     uint8_t         mlen;
     uint8_t         member[PDNS_MEMBER_ERROR];
@@ -120,6 +121,10 @@ pdns_batch_error(pdns_batch_t *b, const pdns_record_t *r)
         f->count = PDNS_COUNT_MAX;
     }
 
+    if (r->before > f->before) {
+        f->before = (r->before < PDNS_COUNT_MAX) ? r->before : PDNS_COUNT_MAX;
+    }
+
     return 0;
 }
 
@@ -208,12 +213,21 @@ pdns_write_errors(pdns_batch_t *b, pdns_resp_t *w)
         pdns_resp_prefixed(w, 'f', f->member, f->mlen);
         pdns_expect(b, w, PDNS_REPLY_OTHER);
 
-        if (f->counted != b->life) {
+        if (f->count != 0 && f->counted != b->life) {
             pdns_resp_command(w, 4, "ZINCRBY");
             pdns_resp_word(w, key.data, key.len);
             pdns_resp_number(w, (int64_t) f->count);
             pdns_resp_prefixed(w, 'c', f->member, f->mlen);
             pdns_expect_count(b, w, &f->counted);
+        }
+
+        if (f->before != 0) {
+            pdns_resp_command(w, 5, "ZADD");
+            pdns_resp_word(w, key.data, key.len);
+            pdns_resp_text(w, "GT");
+            pdns_resp_number(w, (int64_t) f->before);
+            pdns_resp_prefixed(w, 'b', f->member, f->mlen);
+            pdns_expect(b, w, PDNS_REPLY_OTHER);
         }
 
         n++;

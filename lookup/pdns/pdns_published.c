@@ -1,5 +1,6 @@
 
 #include "pdns_published.h"
+#include "pdns_error.h"
 #include "pdns_line.h"
 
 #include <stdio.h>
@@ -105,10 +106,14 @@ pdns_published_count(const pdns_str_t *s)
 }
 
 
-/* It keeps the names of errors among data, in lower case. */
+/*
+ * It keeps the names of errors among data, in lower case: 1 for one, which is
+ * then the record's code and its only data.
+ */
 
 static int
-pdns_published_error(const pdns_str_t *data)
+pdns_published_error(pdns_record_t *r, const pdns_str_t *data, char *buf,
+    size_t size)
 {
     char    upper[32];
     size_t  i;
@@ -125,7 +130,17 @@ pdns_published_error(const pdns_str_t *data)
         }
     }
 
-    return pdns_rcode(upper, data->len);
+    if (!pdns_rcode(upper, data->len)) {
+        return 0;
+    }
+
+    r->rcode.data = buf;
+    r->rcode.len = (size >= PDNS_RCODE)
+                   ? pdns_rcode_text(buf, upper, data->len) : 0;
+    r->rdata.text = buf;
+    r->rdata.len = r->rcode.len;
+
+    return 1;
 }
 
 
@@ -152,8 +167,13 @@ pdns_published_record(pdns_record_t *r, const pdns_str_t *name,
         return PDNS_BAD_TIME;          /* it has expired, or never was whole */
     }
 
-    if (pdns_published_error(data)) {
-        return PDNS_NX;
+    if (pdns_published_error(r, data, buf, size)) {
+        r->rdata.type = (uint16_t) type;
+
+        return (r->rcode.len != 0 && type != 0 && type != PDNS_ANY
+                && type <= 65535
+                && pdns_name_parse(&r->name, name->data, name->len) == 0)
+               ? PDNS_OK : PDNS_NX;
     }
 
     if (type == 0 || type == PDNS_ANY || type > 65535) {

@@ -34,8 +34,10 @@ size_t pdns_published_key(char *out, char letter, const pdns_str_t *name,
 /*
  * The record of a name and data, and of what s:, l: and o: hold of it (NULL:
  * nothing): its count is in r->before.  A time that is not there is the other
- * one.  PDNS_BAD_TIME: it has none, and is no record; PDNS_NX: its data is an
- * error; else as for a line.  Its texts are in buf and in name.
+ * one.  Where the data is an error, the record is an error answer, with its
+ * code in r->rcode and in place of data.  PDNS_BAD_TIME: it has no time, and is
+ * no record; PDNS_NX: an error that cannot be kept; else as for a line.  Its
+ * texts are in buf and in name.
  */
 pdns_result_t pdns_published_record(pdns_record_t *r, const pdns_str_t *name,
     const pdns_str_t *data, unsigned type, const pdns_str_t numbers[3],
