@@ -19,7 +19,6 @@
 #include "ngx_http_pdns.h"
 
 
-#define NGX_HTTP_PDNS_LEASE    60000   /* ms; renewed by each page */
 #define NGX_HTTP_PDNS_PAUSE    2000    /* ms until the next try */
 #define NGX_HTTP_PDNS_PAGE     200     /* sets */
 #define NGX_HTTP_PDNS_SET      1000    /* members of a set at a time */
@@ -36,8 +35,9 @@ typedef struct {
 
 typedef struct {
     ngx_socket_t               fd[4];  /* debug logs of timers read it */
-    ngx_d4_redis_t            *redis; 
+    ngx_d4_redis_t            *redis;
     ngx_event_t                timer;
+    ngx_http_pdns_lease_t      lease;  /* renewed by each page */
     ngx_http_pdns_waiter_t     waiter;
     d4_blocks_t                blocks; /* on their way */
     ngx_uint_t                 replies;
@@ -48,11 +48,8 @@ typedef struct {
     ngx_uint_t                 member;
     u_char                     cursor[NGX_INT64_LEN + 1];
     size_t                     cursor_len;
-    u_char                     id[64];
-    size_t                     id_len;
     void                     (*then)(void);
     void                     (*reply)(redisReply *reply);
-    unsigned                   busy:1;
     unsigned                   failed:1;
     unsigned                   done:1;
 } ngx_http_pdns_migrate_t;
@@ -72,8 +69,11 @@ static void ngx_http_pdns_migrate_record(ngx_http_pdns_set_t *set,
     ngx_str_t *data, redisReply *reply);
 static void ngx_http_pdns_migrate_page(void);
 static void ngx_http_pdns_migrate_stored(void *data);
+static void ngx_http_pdns_migrate_renewed(void *data, redisReply *reply);
 static void ngx_http_pdns_migrate_kept(void *data, redisReply *reply);
 static void ngx_http_pdns_migrate_again(void);
+static ngx_uint_t ngx_http_pdns_migrate_over(void);
+static ngx_int_t ngx_http_pdns_migrate_begin(pdns_resp_t *w);
 static void ngx_http_pdns_migrate_send(pdns_resp_t *w,
     void (*reply)(redisReply *reply), void (*then)(void));
 static void ngx_http_pdns_migrate_reply(void *data, redisReply *reply);
@@ -100,9 +100,11 @@ ngx_http_pdns_migrate_init(ngx_cycle_t *cycle)
 
     conf = ngx_d4_get_conf(cycle);
 
-    l->id_len = ngx_snprintf(l->id, sizeof(l->id), "%P-%T-%uL", ngx_pid,
-                             ngx_time(), (uint64_t) ngx_random())
-                - l->id;
+    if (ngx_http_pdns_lease_init(cycle, &l->lease, "H:migrate:lease")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     l->timer.handler = ngx_http_pdns_migrate_timer;
     l->timer.data = l;
@@ -140,6 +142,8 @@ ngx_http_pdns_migrate_done(void)
 
     l->done = 1;
 
+    ngx_http_pdns_lease_give(&l->lease);
+
     if (l->timer.timer_set) {
         ngx_del_timer(&l->timer);
     }
@@ -165,11 +169,24 @@ ngx_http_pdns_migrate_state(ngx_d4_redis_t *rd, ngx_uint_t up)
 static void
 ngx_http_pdns_migrate_again(void)
 {
-    ngx_http_pdns_migrate.busy = 0;
-
-    if (!ngx_http_pdns_migrate.done && !ngx_exiting) {
+    if (!ngx_http_pdns_migrate.done && !ngx_http_pdns_migrate_over()) {
         ngx_add_timer(&ngx_http_pdns_migrate.timer, NGX_HTTP_PDNS_PAUSE);
     }
+}
+
+
+/* A worker that is about to end leaves the rest to the next one, at once. */
+
+static ngx_uint_t
+ngx_http_pdns_migrate_over(void)
+{
+    if (!ngx_exiting) {
+        return 0;
+    }
+
+    ngx_http_pdns_lease_give(&ngx_http_pdns_migrate.lease);
+
+    return 1;
 }
 
 
@@ -178,26 +195,16 @@ ngx_http_pdns_migrate_again(void)
 static void
 ngx_http_pdns_migrate_timer(ngx_event_t *ev)
 {
-    ngx_str_t                argv[6];
     ngx_http_pdns_migrate_t  *l;
 
     l = &ngx_http_pdns_migrate;
 
-    if (ngx_exiting) {
+    if (ngx_http_pdns_migrate_over()) {
         return;
     }
 
-    ngx_str_set(&argv[0], "SET");
-    ngx_str_set(&argv[1], "H:migrate:lease");
-    argv[2].data = l->id;
-    argv[2].len = l->id_len;
-    ngx_str_set(&argv[3], "NX");
-    ngx_str_set(&argv[4], "PX");
-    ngx_str_set(&argv[5], "60000");
-
     if (!ngx_d4_redis_ready(l->redis)
-        || ngx_d4_redis_command(ngx_http_pdns_worker.store, 6, argv,
-                                ngx_http_pdns_migrate_leased, l)
+        || ngx_http_pdns_lease_take(&l->lease, ngx_http_pdns_migrate_leased, l)
            != NGX_OK)
     {
         ngx_http_pdns_migrate_again();
@@ -220,7 +227,7 @@ ngx_http_pdns_migrate_leased(void *data, redisReply *reply)
     ngx_str_set(&argv[0], "GET");
     ngx_str_set(&argv[1], "H:migrate:cursor");
 
-    if (reply == NULL || reply->type != REDIS_REPLY_STATUS
+    if (!ngx_http_pdns_lease_taken(&l->lease, reply)
         || ngx_d4_redis_command(ngx_http_pdns_worker.store, 2, argv,
                                 ngx_http_pdns_migrate_cursor, l)
            != NGX_OK)
@@ -251,6 +258,7 @@ ngx_http_pdns_migrate_cursor(void *data, redisReply *reply)
     } else if (reply != NULL && reply->type == REDIS_REPLY_STRING
                && reply->len == 4 && ngx_memcmp(reply->str, "done", 4) == 0)
     {
+        ngx_http_pdns_lease_give(&l->lease);
         return;
 
     } else if (reply != NULL && reply->type == REDIS_REPLY_STRING
@@ -368,6 +376,27 @@ ngx_http_pdns_migrate_keys(redisReply *reply)
 }
 
 
+/* The commands of a step, if the one before it was whole. */
+
+static ngx_int_t
+ngx_http_pdns_migrate_begin(pdns_resp_t *w)
+{
+    ngx_http_pdns_migrate_t  *l;
+
+    l = &ngx_http_pdns_migrate;
+
+    if (l->failed) {
+        ngx_http_pdns_migrate_again();
+        return NGX_ERROR;
+    }
+
+    d4_blocks_free(&l->blocks);
+    pdns_resp_init(w, &l->blocks);
+
+    return NGX_OK;
+}
+
+
 /* The members of all sets, a part of each that is large. */
 
 static void
@@ -380,13 +409,9 @@ ngx_http_pdns_migrate_members(void)
 
     l = &ngx_http_pdns_migrate;
 
-    if (l->failed) {
-        ngx_http_pdns_migrate_again();
+    if (ngx_http_pdns_migrate_begin(&w) != NGX_OK) {
         return;
     }
-
-    d4_blocks_free(&l->blocks);
-    pdns_resp_init(&w, &l->blocks);
 
     set = l->sets.elts;
 
@@ -488,13 +513,9 @@ ngx_http_pdns_migrate_values(void)
 
     l = &ngx_http_pdns_migrate;
 
-    if (l->failed) {
-        ngx_http_pdns_migrate_again();
+    if (ngx_http_pdns_migrate_begin(&w) != NGX_OK) {
         return;
     }
-
-    d4_blocks_free(&l->blocks);
-    pdns_resp_init(&w, &l->blocks);
 
     set = l->sets.elts;
 
@@ -609,9 +630,6 @@ ngx_http_pdns_migrate_page(void)
 static void
 ngx_http_pdns_migrate_stored(void *data)
 {
-    ngx_str_t                argv[5];
-    ngx_uint_t               last;
-    ngx_d4_redis_t          *rd;
     ngx_http_pdns_migrate_t  *l;
 
     l = &ngx_http_pdns_migrate;
@@ -620,17 +638,35 @@ ngx_http_pdns_migrate_stored(void *data)
         return;
     }
 
-    rd = ngx_http_pdns_worker.store;
+    if (ngx_http_pdns_lease_take(&l->lease, ngx_http_pdns_migrate_renewed, l)
+        != NGX_OK)
+    {
+        ngx_http_pdns_migrate_again();
+    }
+}
+
+
+static void
+ngx_http_pdns_migrate_renewed(void *data, redisReply *reply)
+{
+    ngx_str_t                 argv[3];
+    ngx_uint_t                last;
+    ngx_http_pdns_migrate_t  *l;
+
+    l = data;
+
+    if (l->done) {
+        return;
+    }
+
+    /* a worker that was too slow has lost it: another one is further on */
+
+    if (!ngx_http_pdns_lease_taken(&l->lease, reply)) {
+        ngx_http_pdns_migrate_again();
+        return;
+    }
+
     last = (l->cursor_len == 1 && l->cursor[0] == '0');
-
-    ngx_str_set(&argv[0], "SET");
-    ngx_str_set(&argv[1], "H:migrate:lease");
-    argv[2].data = l->id;
-    argv[2].len = l->id_len;
-    ngx_str_set(&argv[3], "PX");
-    ngx_str_set(&argv[4], "60000");
-
-    (void) ngx_d4_redis_command(rd, 5, argv, NULL, NULL);
 
     ngx_str_set(&argv[0], "SET");
     ngx_str_set(&argv[1], "H:migrate:cursor");
@@ -643,7 +679,8 @@ ngx_http_pdns_migrate_stored(void *data)
         argv[2].len = l->cursor_len;
     }
 
-    if (ngx_d4_redis_command(rd, 3, argv, ngx_http_pdns_migrate_kept, l)
+    if (ngx_d4_redis_command(ngx_http_pdns_worker.store, 3, argv,
+                             ngx_http_pdns_migrate_kept, l)
         != NGX_OK)
     {
         ngx_http_pdns_migrate_again();
@@ -654,7 +691,6 @@ ngx_http_pdns_migrate_stored(void *data)
 static void
 ngx_http_pdns_migrate_kept(void *data, redisReply *reply)
 {
-    ngx_str_t                 argv[2];
     ngx_http_pdns_migrate_t  *l;
 
     l = data;
@@ -671,22 +707,13 @@ ngx_http_pdns_migrate_kept(void *data, redisReply *reply)
     if (l->cursor_len == 1 && l->cursor[0] == '0') {
         ngx_log_error(NGX_LOG_NOTICE, ngx_http_pdns_worker.log, 0,
                       "passive dns: the published database is taken over");
+        ngx_http_pdns_lease_give(&l->lease);
         return;
     }
 
-    if (ngx_exiting) {
-
-        /* a worker of the new configuration goes on at once */
-
-        ngx_str_set(&argv[0], "DEL");
-        ngx_str_set(&argv[1], "H:migrate:lease");
-
-        (void) ngx_d4_redis_command(ngx_http_pdns_worker.store, 2, argv, NULL,
-                                    NULL);
-        return;
+    if (!ngx_http_pdns_migrate_over()) {
+        ngx_http_pdns_migrate_scan();
     }
-
-    ngx_http_pdns_migrate_scan();
 }
 
 
@@ -710,10 +737,7 @@ ngx_http_pdns_migrate_send(pdns_resp_t *w, void (*reply)(redisReply *reply),
            != NGX_OK)
     {
         ngx_http_pdns_migrate_again();
-        return;
     }
-
-    l->busy = 1;
 }
 
 

@@ -308,7 +308,7 @@ ngx_http_pdns_init_process(ngx_cycle_t *cycle)
 
     if (ngx_http_pdns_legacy_init(cycle) != NGX_OK
         || ngx_http_pdns_migrate_init(cycle) != NGX_OK
-        || ngx_http_pdns_sweep_init() != NGX_OK)
+        || ngx_http_pdns_sweep_init(cycle) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -333,6 +333,7 @@ ngx_http_pdns_exit_process(ngx_cycle_t *cycle)
     ngx_http_pdns_errors_exit();
     ngx_http_pdns_sweep_exit();
     ngx_http_pdns_migrate_done();
+    ngx_http_pdns_lease_done();
     ngx_http_pdns_stat_done();
     ngx_http_pdns_legacy_done();
     ngx_http_pdns_store_done();

@@ -19,15 +19,11 @@
 
 #define NGX_HTTP_PDNS_SWEEP   500      /* keys looked at in one page */
 #define NGX_HTTP_PDNS_REST    20       /* ms between pages */
-#define NGX_HTTP_PDNS_LEASE   10000    /* ms until another one goes on */
-#define NGX_HTTP_PDNS_TURN    1000     /* ms within which others ask */
 
 
-static void ngx_http_pdns_sweep_lease(ngx_http_pdns_pipe_t *pipe,
-    ngx_msec_t ms);
 static void ngx_http_pdns_sweep_timer(ngx_event_t *ev);
-static void ngx_http_pdns_sweep_leased(void *data, ngx_uint_t i,
-    redisReply *reply);
+static void ngx_http_pdns_sweep_leased(void *data, redisReply *reply);
+static void ngx_http_pdns_sweep_rest(void);
 static void ngx_http_pdns_sweep_scan(void);
 static void ngx_http_pdns_sweep_keys(void *data, ngx_uint_t i,
     redisReply *reply);
@@ -37,26 +33,10 @@ static void ngx_http_pdns_sweep_record(void *data, ngx_uint_t i,
 static void ngx_http_pdns_sweep_texts(void);
 static void ngx_http_pdns_sweep_text(void *data, ngx_uint_t i,
     redisReply *reply);
-static void ngx_http_pdns_sweep_rest(void);
 static void ngx_http_pdns_sweep_done(void *data, ngx_uint_t ok);
 
 
 ngx_http_pdns_sweep_t  ngx_http_pdns_sweep;
-
-
-/* -> 0: it is ours for so many ms; or the ms for which it is another's */
-
-static const char  ngx_http_pdns_sweep_mine[] =
-    "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then "
-    "return 0 end "
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then "
-    "redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 0 end "
-    "local t = redis.call('PTTL', KEYS[1]) "
-    "return t ~= 0 and t or 1";
-
-static const char  ngx_http_pdns_sweep_release[] =
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then "
-    "redis.call('DEL', KEYS[1]) end";
 
 
 time_t
@@ -92,7 +72,7 @@ ngx_http_pdns_retention(ngx_uint_t type)
 
 
 ngx_int_t
-ngx_http_pdns_sweep_init(void)
+ngx_http_pdns_sweep_init(ngx_cycle_t *cycle)
 {
     ngx_http_pdns_sweep_t  *s;
 
@@ -104,9 +84,11 @@ ngx_http_pdns_sweep_init(void)
         return NGX_OK;
     }
 
-    s->id_len = ngx_snprintf(s->id, sizeof(s->id), "%P-%T-%uL", ngx_pid,
-                             ngx_time(), (uint64_t) ngx_random())
-                - s->id;
+    if (ngx_http_pdns_lease_init(cycle, &s->lease, "H:sweep:lease")
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     s->timer.handler = ngx_http_pdns_sweep_timer;
     s->timer.data = s;
@@ -122,10 +104,13 @@ ngx_http_pdns_sweep_init(void)
 void
 ngx_http_pdns_sweep_exit(void)
 {
-    ngx_http_pdns_pipe_t   *pipe;
     ngx_http_pdns_sweep_t  *s;
 
     s = &ngx_http_pdns_sweep;
+
+    s->done = 1;
+
+    ngx_http_pdns_lease_give(&s->lease);
 
     if (s->timer.timer_set) {
         ngx_del_timer(&s->timer);
@@ -140,90 +125,86 @@ ngx_http_pdns_sweep_exit(void)
         ngx_destroy_pool(s->pool);
         s->pool = NULL;
     }
-
-    if (!s->leased) {
-        return;
-    }
-
-    /* the next life need not wait for it to end */
-
-    s->leased = 0;
-
-    pipe = ngx_http_pdns_pipe();
-    if (pipe == NULL) {
-        return;
-    }
-
-    pdns_resp_command(&pipe->w, 5, "EVAL");
-    pdns_resp_text(&pipe->w, ngx_http_pdns_sweep_release);
-    pdns_resp_text(&pipe->w, "1");
-    pdns_resp_text(&pipe->w, "H:sweep:lease");
-    pdns_resp_word(&pipe->w, s->id, s->id_len);
-
-    (void) ngx_http_pdns_pipe_send(pipe, ngx_http_pdns_sweep_nothing,
-                                   ngx_http_pdns_sweep_done, NULL);
 }
 
 
 void
 ngx_http_pdns_sweep_wait(ngx_msec_t ms)
 {
-    if (!ngx_exiting) {
-        ngx_add_timer(&ngx_http_pdns_sweep.timer, ms);
+    ngx_http_pdns_sweep_t  *s;
+
+    s = &ngx_http_pdns_sweep;
+
+    if (s->done) {
+        return;
     }
+
+    if (ngx_exiting) {
+        ngx_http_pdns_lease_give(&s->lease);
+        return;
+    }
+
+    ngx_add_timer(&s->timer, ms);
 }
 
 
+/*
+ * Whoever holds the lease sweeps, and keeps it until the next sweep; without
+ * being renewed it ends by itself.
+ */
+
 static void
-ngx_http_pdns_sweep_lease(ngx_http_pdns_pipe_t *pipe, ngx_msec_t ms)
+ngx_http_pdns_sweep_timer(ngx_event_t *ev)
 {
     ngx_http_pdns_sweep_t  *s;
 
     s = &ngx_http_pdns_sweep;
 
-    pdns_resp_command(&pipe->w, 6, "EVAL");
-    pdns_resp_text(&pipe->w, ngx_http_pdns_sweep_mine);
-    pdns_resp_text(&pipe->w, "1");
-    pdns_resp_text(&pipe->w, "H:sweep:lease");
-    pdns_resp_word(&pipe->w, s->id, s->id_len);
-    pdns_resp_number(&pipe->w, (int64_t) ngx_max(ms, 1));
+    if (ngx_exiting
+        || ngx_http_pdns_lease_take(&s->lease, ngx_http_pdns_sweep_leased, s)
+           != NGX_OK)
+    {
+        ngx_http_pdns_sweep_wait(NGX_HTTP_PDNS_RETRY);
+    }
 }
 
 
-/* Whoever holds the lease sweeps; it ends by itself. */
-
 static void
-ngx_http_pdns_sweep_timer(ngx_event_t *ev)
+ngx_http_pdns_sweep_leased(void *data, redisReply *reply)
 {
-    ngx_http_pdns_pipe_t  *pipe;
+    ngx_http_pdns_sweep_t  *s = data;
 
-    pipe = ngx_http_pdns_pipe();
-    if (pipe == NULL) {
+    if (s->done) {
+        return;
+    }
+
+    if (!ngx_http_pdns_lease_taken(&s->lease, reply)) {
+        s->resting &= (reply == NULL);
         ngx_http_pdns_sweep_wait(NGX_HTTP_PDNS_RETRY);
         return;
     }
 
-    ngx_http_pdns_sweep_lease(pipe, NGX_HTTP_PDNS_LEASE);
+    if (s->resting && (ngx_msec_int_t) (s->next - ngx_current_msec) > 0) {
+        ngx_http_pdns_sweep_rest();
+        return;
+    }
 
-    ngx_http_pdns_sweep_ask(pipe, ngx_http_pdns_sweep_leased,
-                            ngx_http_pdns_sweep_scan);
+    s->resting = 0;
+
+    ngx_http_pdns_sweep_scan();
 }
 
 
+/* In small steps: the lease is renewed, and given up when the worker ends. */
+
 static void
-ngx_http_pdns_sweep_leased(void *data, ngx_uint_t i, redisReply *reply)
+ngx_http_pdns_sweep_rest(void)
 {
-    ngx_http_pdns_sweep_t  *s = data;
+    ngx_msec_t  left;
 
-    s->leased = (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0);
-    s->others = 10 * NGX_HTTP_PDNS_RETRY;
+    left = ngx_http_pdns_sweep.next - ngx_current_msec;
 
-    if (reply->type == REDIS_REPLY_INTEGER && reply->integer > 0
-        && (ngx_msec_t) reply->integer < s->others)
-    {
-        s->others = (ngx_msec_t) reply->integer
-                    + ngx_random() % NGX_HTTP_PDNS_TURN;
-    }
+    ngx_http_pdns_sweep_wait(ngx_min(left, NGX_HTTP_PDNS_RETRY));
 }
 
 
@@ -234,11 +215,6 @@ ngx_http_pdns_sweep_scan(void)
     ngx_http_pdns_sweep_t  *s;
 
     s = &ngx_http_pdns_sweep;
-
-    if (!s->leased) {
-        ngx_http_pdns_sweep_wait(s->others);
-        return;
-    }
 
     if (s->cursor_len == 0) {
         s->cursor[0] = '0';
@@ -518,7 +494,6 @@ ngx_http_pdns_sweep_nothing(void *data, ngx_uint_t i, redisReply *reply)
 void
 ngx_http_pdns_sweep_page(void)
 {
-    ngx_http_pdns_pipe_t   *pipe;
     ngx_http_pdns_sweep_t  *s;
 
     s = &ngx_http_pdns_sweep;
@@ -528,25 +503,10 @@ ngx_http_pdns_sweep_page(void)
         return;
     }
 
-    /* nobody sweeps until it is time to */
+    s->resting = 1;
+    s->next = ngx_current_msec + ngx_http_pdns_worker.conf->sweep;
 
-    pipe = ngx_http_pdns_pipe();
-    if (pipe == NULL) {
-        ngx_http_pdns_sweep_rest();
-        return;
-    }
-
-    ngx_http_pdns_sweep_lease(pipe, ngx_http_pdns_worker.conf->sweep);
-
-    ngx_http_pdns_sweep_ask(pipe, ngx_http_pdns_sweep_leased,
-                            ngx_http_pdns_sweep_rest);
-}
-
-
-static void
-ngx_http_pdns_sweep_rest(void)
-{
-    ngx_http_pdns_sweep_wait(ngx_http_pdns_worker.conf->sweep);
+    ngx_http_pdns_sweep_rest();
 }
 
 

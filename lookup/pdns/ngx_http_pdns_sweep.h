@@ -43,6 +43,8 @@ typedef struct {
 typedef struct {
     ngx_socket_t               fd[4];  /* debug logs of timers read it */
     ngx_event_t                timer;
+    ngx_http_pdns_lease_t      lease;  /* renewed by each page, and between */
+    ngx_msec_t                 next;   /* when the next sweep begins */
     ngx_http_pdns_pipe_t      *pipe;
     ngx_pool_t                *pool;
     ngx_array_t                names;  /* of pdns_name_t */
@@ -50,14 +52,12 @@ typedef struct {
     ngx_uint_t                 at;
     u_char                     cursor[NGX_INT64_LEN + 1];
     size_t                     cursor_len;
-    u_char                     id[64];
-    size_t                     id_len;
     void                     (*then)(void);
     ngx_uint_t                 removed;
     ngx_uint_t                 gone;
-    ngx_msec_t                 others; /* ms until we ask for their lease */
-    unsigned                   leased:1;
+    unsigned                   resting:1; /* until then */
     unsigned                   failed:1;
+    unsigned                   done:1;
 } ngx_http_pdns_sweep_t;
 
 
