@@ -353,7 +353,6 @@ struct ngx_http_pdns_ctx_s {
     unsigned                   begun:1;
     unsigned                   waiting:1; /* for the client */
     unsigned                   counted:1; /* those that are there */
-    unsigned                   locating:1; /* the place in a large key */
 };
 
 
