@@ -61,7 +61,8 @@ sub text {
 }
 
 for my $path ('/query/192.0.2.1', '/query/192.0.2.2',
-              '/query/big.example.com', '/query/small.example.com', '/fquery/mail.example.com',
+              '/query/big.example.com', '/query/small.example.com',
+              '/fquery/mail.example.com',
               '/query/gone.example.com?errors=1')
 {
     my $sep = $path =~ /\?/ ? '&' : '?';
@@ -70,7 +71,8 @@ for my $path ('/query/192.0.2.1', '/query/192.0.2.2',
 
     is_deeply([ text($t->records($path)) ], \@newest,
               "$path: the newest first is the default");
-    is_deeply(\@oldest, [ reverse @newest ], 'the oldest first is the reverse');
+    is_deeply(\@oldest, [ reverse @newest ],
+              'the oldest first is the reverse');
 
     for my $by ('dribble', 'pdns') {
         is_deeply([ text(pages("$path${sep}sort=-time_last", 97, $by)) ],
