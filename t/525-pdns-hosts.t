@@ -119,8 +119,12 @@ sub push_lines {
 sub drained {
     my ($seconds) = @_;
 
+    # at once: elements go from the one to the other, and back from the dead
+
     return poll_until($seconds, sub {
-        !$q->cmd('EXISTS', $queue) && !$q->keys('d4:inflight:*');
+        $q->cmd('EVAL', "return redis.call('EXISTS', KEYS[1])"
+                        . " + #redis.call('KEYS', 'd4:inflight:*')",
+                1, $queue) == 0;
     });
 }
 
