@@ -62,6 +62,8 @@
 
 #define NGX_HTTP_PDNS_LEAVES   64      /* keys read in one pipeline */
 #define NGX_HTTP_PDNS_CHUNK    1000    /* records of a large key in one */
+#define NGX_HTTP_PDNS_MAX      1000000 /* records of one DNSDB answer */
+#define NGX_HTTP_PDNS_OFFSET   3000000 /* and those left out before it */
 
 
 typedef struct {

@@ -12,10 +12,6 @@
 #include "ngx_http_pdns.h"
 
 
-#define NGX_HTTP_PDNS_MAX     1000000  /* records of one DNSDB answer */
-#define NGX_HTTP_PDNS_OFFSET  3000000  /* and those left out before it */
-
-
 static ngx_uint_t ngx_http_pdns_accepts(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_pdns_accepted(u_char *p, u_char *last);
 static ngx_int_t ngx_http_pdns_headers(ngx_http_request_t *r,

@@ -57,8 +57,9 @@ ngx_http_pdns_handler(ngx_http_request_t *r)
     static ngx_str_t  pong = ngx_string("{\"ping\":\"ok\"}\n");
     static ngx_str_t  rate = ngx_string(
         "{\"rate\":{\"limit\":\"unlimited\",\"remaining\":\"n/a\","
-        "\"reset\":\"n/a\",\"results_max\":1000000,"
-        "\"offset_max\":3000000}}\n");
+        "\"reset\":\"n/a\","
+        "\"results_max\":" ngx_value(NGX_HTTP_PDNS_MAX) ","
+        "\"offset_max\":" ngx_value(NGX_HTTP_PDNS_OFFSET) "}}\n");
 
     if (r != r->main) {
         return NGX_HTTP_NOT_FOUND;     /* the access phase was not for it */
